@@ -1,0 +1,34 @@
+"""Sharing Ratio Decomposition as a JAX function transformation: why a vision model decided what it did."""
+
+from srd_jax import rules
+from srd_jax.errors import (
+    ImageError,
+    LayerError,
+    ShapeError,
+    SRDError,
+    TargetError,
+    UnsupportedPrimitiveError,
+    WeightsError,
+)
+from srd_jax.flow import Flow, Layer
+from srd_jax.operators import Edge
+from srd_jax.registry import register_rule
+from srd_jax.transforms import decompose, explain
+
+__all__ = [
+    "Edge",
+    "Flow",
+    "ImageError",
+    "Layer",
+    "LayerError",
+    "SRDError",
+    "ShapeError",
+    "TargetError",
+    "UnsupportedPrimitiveError",
+    "WeightsError",
+    "decompose",
+    "explain",
+    "register_rule",
+    "rules",
+]
+__version__ = "0.1.0"

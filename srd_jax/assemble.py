@@ -1,0 +1,164 @@
+"""From the interpreter's nodes to a flow: find the encoder's output, keep what leads to it, name the maps."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+
+from srd_jax.flow import Flow, Layer
+from srd_jax.geometry import Whole, Window
+from srd_jax.head import Head, HeadKind
+from srd_jax.interpreter import Interpreter, Node
+from srd_jax.operators import Edge
+from srd_jax.tracing import Program, Ref, downstream
+from srd_jax.values import Map, Value
+
+__all__ = ["assemble"]
+
+
+def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], logits: Value, kind: HeadKind) -> Flow:
+    """The flow of an interpreted program.
+
+    Args:
+        interpreter: after the forward pass.
+        program: what was interpreted.
+        env: every value by reference.
+        logits: the program's output.
+        kind: of head.
+    """
+    tops = _values_under(interpreter, logits, whole_head=kind == "sharing")
+    kept = _ancestors(interpreter, {top.node for top in tops})
+    for index in sorted(kept):
+        late = interpreter.nodes[index].late
+        if late is not None:
+            interpreter.share(index, late)
+    nodes, place = _without_aliases(interpreter.nodes, kept, {top.node for top in tops})
+    order = {old: new for new, old in enumerate(sorted(nodes))}
+    edges = tuple(
+        replace(edge, source=order[place[edge.source]], target=order[old])
+        for old in sorted(nodes)
+        for edge in nodes[old].edges
+    )
+    layers = _layers([nodes[old] for old in sorted(nodes)], edges)
+    return Flow(layers, edges, _head(interpreter, program, env, logits, tops, kind, order, place))
+
+
+def _values_under(interpreter: Interpreter, logits: Value, *, whole_head: bool) -> list[Map]:
+    """The values the head starts from: the last with more than one position, or for ``whole_head`` the last of all."""
+    found: dict[Ref, Map] = {}
+    pending = [logits] if isinstance(logits, Map) else [term.source for term in logits.terms]
+    while pending:
+        value = pending.pop(0)
+        node = interpreter.nodes[value.node]
+        if whole_head or not node.is_single or not node.sources:
+            found.setdefault(value.ref, value)
+        else:
+            pending += node.sources
+    return list(found.values())
+
+
+def _ancestors(interpreter: Interpreter, tops: set[int]) -> set[int]:
+    kept: set[int] = set()
+    pending = list(tops)
+    while pending:
+        index = pending.pop()
+        if index not in kept:
+            kept.add(index)
+            pending += [source.node for source in interpreter.nodes[index].sources]
+    return kept | {0}
+
+
+def _without_aliases(nodes: Sequence[Node], kept: set[int], tops: set[int]) -> tuple[dict[int, Node], dict[int, int]]:
+    """Merge a map without a name of its own into the one map that is only another name of it.
+
+    Returns:
+        The remaining nodes by index, and for every kept index the one that stands for it.
+    """
+    readers: dict[int, int] = {}
+    for index in kept:
+        for edge in nodes[index].edges:
+            readers[edge.source] = readers.get(edge.source, 0) + 1
+    merged: dict[int, Node] = {}
+    place = {index: index for index in kept}
+    for index in sorted(kept):
+        node = nodes[index]
+        edge = node.edges[0] if len(node.edges) == 1 else None
+        if edge is not None and node.named and edge.ratios is None and not edge.steps:
+            source = merged.get(edge.source)
+            if source is not None and not source.named and readers[edge.source] == 1 and edge.source not in tops:
+                node = replace(node, edges=merged.pop(edge.source).edges)
+                place[edge.source] = index
+        merged[index] = node
+    return merged, place
+
+
+def _layers(nodes: Sequence[Node], edges: Sequence[Edge]) -> tuple[Layer, ...]:
+    names: dict[str, int] = {}
+    fields = _receptive_fields(nodes, edges)
+    layers = []
+    for index, (node, field) in enumerate(zip(nodes, fields, strict=True)):
+        name = node.name or f"pfv{index}"
+        names[name] = names.get(name, 0) + 1
+        unique = name if names[name] == 1 else f"{name}#{names[name]}"
+        layers.append(Layer(unique, node.grid, node.channels, field))
+    return tuple(layers)
+
+
+def _receptive_fields(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[tuple[int, ...]]:
+    """Extent and spacing in input positions along each axis, step by step; the widest of several ways."""
+    rank, full = len(nodes[0].grid), nodes[0].grid
+    known: dict[int, tuple[list[int], list[float]]] = {0: ([1] * rank, [1.0] * rank)}
+    for edge in edges:
+        if edge.source not in known:
+            continue
+        field, spacing = list(known[edge.source][0]), list(known[edge.source][1])
+        for step in edge.steps:
+            same_axes = isinstance(step, Window) and len(step.size) == rank
+            if isinstance(step, Window) and same_axes:
+                for axis in range(rank):
+                    field[axis] += int((step.size[axis] - 1) * step.dilation[axis] * spacing[axis])
+                    spacing[axis] *= step.stride[axis] / step.base_dilation[axis]
+            elif isinstance(step, Whole | Window):
+                field = list(full)
+        before = known.get(edge.target, ([0] * rank, spacing))[0]
+        wider = [min(size, max(pair)) for size, *pair in zip(full, field, before, strict=True)]
+        known[edge.target] = (wider, spacing)
+    return [tuple(known[index][0]) if index in known else full for index in range(len(nodes))]
+
+
+def _head(
+    interpreter: Interpreter,
+    program: Program,
+    env: dict[Ref, Any],
+    logits: Value,
+    tops: Sequence[Map],
+    kind: HeadKind,
+    order: dict[int, int],
+    place: dict[int, int],
+) -> Head:
+    refs = tuple(top.ref for top in tops)
+    equations = downstream(program.equations, refs, program.output)
+    made = {ref for equation in equations for ref in equation.results} | set(refs)
+    read = {operand for equation in equations for operand in equation.operands if isinstance(operand, int)}
+    if isinstance(program.output, int):
+        read.add(program.output)
+    fixed = tuple(sorted(read - made))
+    return Head(
+        logits=logits.array,
+        values=tuple(_array(env[ref]) for ref in refs),
+        fixed=tuple(_array(env[ref]) for ref in fixed),
+        kind=kind,
+        bias=interpreter.bias,
+        nodes=tuple(order[place[top.node]] for top in tops),
+        layouts=tuple(env[ref].layout for ref in refs),
+        grids=tuple(interpreter.nodes[top.node].grid for top in tops),
+        refs=refs,
+        fixed_refs=fixed,
+        equations=equations,
+        output=program.output,
+    )
+
+
+def _array(value: Any) -> jax.Array:
+    return value.array if hasattr(value, "layout") else value

@@ -1,0 +1,39 @@
+"""Every error this package raises on purpose: one message that says what was wrong and what to do."""
+
+__all__ = [
+    "ImageError",
+    "LayerError",
+    "SRDError",
+    "ShapeError",
+    "TargetError",
+    "UnsupportedPrimitiveError",
+    "WeightsError",
+]
+
+
+class SRDError(Exception):
+    """Base of the errors that a caller can act on; the command line prints its message and exits 2."""
+
+
+class ShapeError(SRDError, ValueError):
+    """An array has the wrong rank, channels or extent."""
+
+
+class ImageError(SRDError, ValueError):
+    """An image cannot be read or holds values that cannot be explained (NaN, too many pixels)."""
+
+
+class LayerError(SRDError, LookupError):
+    """A PFV map, a position in it, or a model of that name does not exist."""
+
+
+class TargetError(SRDError, LookupError):
+    """A class that the model does not have was asked for."""
+
+
+class WeightsError(SRDError, ValueError):
+    """Weights are missing, unexpected, misshapen, or in a file that must not be read."""
+
+
+class UnsupportedPrimitiveError(SRDError, NotImplementedError):
+    """The traced function uses a primitive, or a form of one, that has no sharing rule."""

@@ -1,0 +1,208 @@
+"""The flow of relevance through a network: sharing ratios between PFV maps, and what can be read from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from srd_jax.errors import LayerError
+from srd_jax.head import Contrast, Head
+from srd_jax.operators import Edge
+from srd_jax.suggest import did_you_mean
+from srd_jax.targets import as_targets
+
+__all__ = ["Flow", "Layer"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A PFV map.
+
+    Attributes:
+        name: the user's (`jax.ad_checkpoint.checkpoint_name`), else the scope of the step that made it.
+        grid: extents of its positions, () for one PFV an image.
+        channels: of one PFV.
+        receptive_field: extent, in input positions along each axis of the input, that a PFV can depend on.
+    """
+
+    name: str
+    grid: tuple[int, ...]
+    channels: int
+    receptive_field: tuple[int, ...]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["edges", "head"], meta_fields=["layers"])
+@dataclass(frozen=True)
+class Flow:
+    """Sharing ratios of a batch of images, from the pixels to the encoder's output.
+
+    A pytree: it can be returned from `jax.jit`, mapped, differentiated and sharded. Once it is there, one more map
+    costs scalar work per position only.
+
+    Attributes:
+        layers: the PFV maps, the input first, each after those it is made of.
+        edges: sharing ratios between them, in order of their later map.
+        head: from the encoder's output to the logits.
+    """
+
+    layers: tuple[Layer, ...]
+    edges: tuple[Edge, ...]
+    head: Head
+
+    def relevance(
+        self,
+        targets: int | Int[Array, " n"] | Int[Array, "n k"] | None = None,
+        *,
+        contrast: Contrast | None = "spatial",
+    ) -> dict[str, Float[Array, "n ..."]]:
+        """Relevance of classes at every PFV map: R_i = sum_j mu_{i->j} R_j.
+
+        Args:
+            targets: a class for all images, one for each (N,), or K for each (N, K); None for the predicted class.
+            contrast: ``"spatial"`` (the authors') subtracts from the encoder's relevance its mean over positions,
+                ``"class"`` its mean over all classes, None nothing: then the heatmap sums to the logit.
+
+        Returns:
+            {layer: (N, *grid)}, or (N, K, *grid) for (N, K) targets; the heatmap is at the first layer. float32 or wider.
+
+        Raises:
+            TargetError: a class that does not exist, or targets of another shape.
+        """
+        each, single = as_targets(targets, self.head.logits)
+        seeds = self.head.relevance(each, contrast)
+        maps = self._backward(dict(zip(self.head.nodes, seeds, strict=True)))
+        return {
+            layer.name: m[:, 0] if single else m for layer, m in zip(self.layers, maps, strict=True) if m is not None
+        }
+
+    def kept_by_biases(
+        self,
+        targets: int | Int[Array, " n"] | Int[Array, "n k"] | None = None,
+        *,
+        contrast: Contrast | None = "spatial",
+    ) -> dict[str, Float[Array, "n ..."]]:
+        """Relevance that no earlier PFV receives: what biases keep with ``bias="none"``, R_j (1 - sum_i mu_{i->j}).
+
+        Args:
+            targets: as in `relevance`.
+            contrast: as in `relevance`.
+
+        Returns:
+            {layer: (N, *grid)} or (N, K, *grid) for every layer but the input. Added to the heatmap's sum, it gives the
+            sum of the encoder's relevance.
+        """
+        relevance = self.relevance(targets, contrast=contrast)
+        totals: dict[int, Array | None] = {}
+        for edge in self.edges:
+            ones = jnp.ones((self.head.logits.shape[0], 1, *edge.grid), jnp.float32)
+            totals[edge.target] = edge.apply(ones) + totals.get(edge.target, 0)
+        kept = {}
+        for index, layer in enumerate(self.layers):
+            if index in totals and layer.name in relevance:
+                r = relevance[layer.name]
+                total = totals[index] if r.ndim == len(layer.grid) + 2 else totals[index][:, 0]
+                kept[layer.name] = r * (1 - total)
+        return kept
+
+    def erf(
+        self,
+        layer: str,
+        positions: Sequence[Sequence[int]] | Int[Array, "p rank"] | None = None,
+        *,
+        direction: Literal["backward", "forward"] = "backward",
+        chunk: int = 64,
+    ) -> Float[Array, "n p ..."]:
+        """Effective receptive fields: ERF_j = sum_i mu_{i->j} ERF_i, at pixel resolution. Each sums to 1.
+
+        Args:
+            layer: name of a PFV map.
+            positions: (P, rank) grid positions, the same for all images; None for all of them, row-major.
+            direction: ``"backward"`` propagates a seed at each position to the pixels, ``"forward"`` accumulates from the
+                pixels and pays for every pixel; the results are equal.
+            chunk: how many seeds are propagated at once, which bounds the memory.
+
+        Returns:
+            (N, P, *input grid), float32 or wider.
+
+        Raises:
+            LayerError: an unknown layer, or a position outside its grid.
+        """
+        index = self._index(layer)
+        grid = self.layers[index].grid
+        where = _flat_positions(positions, layer, grid)
+        pixels = prod(self.layers[0].grid)
+        n = self.head.logits.shape[0]
+        dtype = jnp.promote_types(self.head.logits.dtype, jnp.float32)
+
+        def seeds(places: Array, shape: tuple[int, ...]) -> Array:
+            one_hot = jax.nn.one_hot(places, prod(shape), dtype=dtype).reshape(shape)
+            return jnp.broadcast_to(one_hot, (n, *shape))
+
+        def backward(place: Array) -> Array:
+            maps = self._backward({index: seeds(place, grid)[:, None]})
+            assert maps[0] is not None
+            return maps[0][:, 0]
+
+        def forward(pixel: Array) -> Array:
+            reached = self._forward(seeds(pixel, self.layers[0].grid)[:, None], index)
+            return reached.reshape((n, -1))[:, where]
+
+        if direction == "backward":
+            fields = lax.map(backward, where, batch_size=min(chunk, where.shape[0]))
+            return jnp.moveaxis(fields, 0, 1)
+        if direction == "forward":
+            columns = lax.map(forward, jnp.arange(pixels), batch_size=min(chunk, pixels))
+            return jnp.moveaxis(columns, 0, -1).reshape((n, where.shape[0], *self.layers[0].grid))
+        raise ValueError(f'direction must be "backward" or "forward", not {direction!r}')
+
+    def _index(self, name: str) -> int:
+        names = [layer.name for layer in self.layers]
+        if name not in names:
+            raise LayerError(f"no PFV map is called {name!r}; {did_you_mean(name, names)}")
+        return names.index(name)
+
+    def _backward(self, seeds: dict[int, Array]) -> list[Array | None]:
+        """Propagate maps (N, P, *grid) from some layers to all that they are made of."""
+        maps: list[Array | None] = [seeds.get(index) for index in range(len(self.layers))]
+        for edge in reversed(self.edges):
+            later, earlier = maps[edge.target], maps[edge.source]
+            if later is not None:
+                back = edge.transpose(later)
+                maps[edge.source] = back if earlier is None else earlier + back
+        return maps
+
+    def _forward(self, pixels: Array, index: int) -> Array:
+        """Propagate maps (N, P, *input grid) from the input to one layer."""
+        maps: dict[int, Array] = {0: pixels}
+        for edge in self.edges:
+            if edge.target <= index and edge.source in maps:
+                ahead = edge.apply(maps[edge.source])
+                maps[edge.target] = ahead + maps[edge.target] if edge.target in maps else ahead
+        return maps[index]
+
+
+def _flat_positions(positions: Sequence[Sequence[int]] | Array | None, layer: str, grid: tuple[int, ...]) -> Array:
+    """Positions as row-major indices (P,)."""
+    if positions is None:
+        return jnp.arange(prod(grid))
+    places = jnp.asarray(positions)
+    if places.ndim != 2 or places.shape[1] != len(grid) or not jnp.issubdtype(places.dtype, jnp.integer):
+        raise LayerError(
+            f"positions in {layer!r} must be integers of shape (P, {len(grid)}), one row for each; got {places.dtype} of "
+            f"shape {places.shape}"
+        )
+    if not isinstance(places, jax.core.Tracer):
+        outside = (np.asarray(places) < 0) | (np.asarray(places) >= np.asarray(grid))
+        if outside.any():
+            bad = tuple(int(i) for i in np.asarray(places)[outside.any(1)][0])
+            raise LayerError(f"position {bad} is outside the grid {grid} of {layer!r} (positions count from 0)")
+    return jnp.asarray(
+        jnp.ravel_multi_index(tuple(places.T), grid, mode="clip") if grid else jnp.zeros(len(places), int)
+    )

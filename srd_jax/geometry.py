@@ -1,0 +1,201 @@
+"""How a step moves positions: pure selections on scalar maps, without channels or values.
+
+A step says, for each of its taps, which position of the earlier grid every position of the later grid reads
+(or none). Sharing ratios weigh the taps; `srd_jax.operators` composes steps into linear operators between
+grids. Arrays here are scalar maps ``(..., *grid)``, grid axes last; NumPy arrays stay NumPy, so that what depends
+on shapes alone is known while tracing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+__all__ = ["Copy", "Flip", "Pad", "Regrid", "Slice", "Step", "Whole", "Window", "valid_taps"]
+
+Grid = tuple[int, ...]
+Scalars = TypeVar("Scalars", np.ndarray, jax.Array)
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Zeros around and between positions, or cropping where negative: one (low, high, interior) per grid axis."""
+
+    config: tuple[tuple[int, int, int], ...]
+    taps = 1
+
+    def select(self, x: Scalars, tap: int = 0) -> Scalars:
+        """``(..., *grid)`` to ``(..., *padded grid)``."""
+        del tap
+        config = [(0, 0, 0)] * (x.ndim - len(self.config)) + list(self.config)
+        return _pad(x, config) if isinstance(x, np.ndarray) else lax.pad(x, jnp.zeros((), x.dtype), config)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Every ``stride``-th position of a box: one (start, limit, stride) per grid axis."""
+
+    box: tuple[tuple[int, int, int], ...]
+    taps = 1
+
+    def select(self, x: Scalars, tap: int = 0) -> Scalars:
+        """``(..., *grid)`` to ``(..., *sliced grid)``."""
+        del tap
+        return x[(..., *(slice(*box) for box in self.box))]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Positions in reverse order along the grid axes ``axes`` of ``rank``."""
+
+    axes: tuple[int, ...]
+    rank: int
+    taps = 1
+
+    def select(self, x: Scalars, tap: int = 0) -> Scalars:
+        """``(..., *grid)`` to ``(..., *grid)``."""
+        del tap
+        backwards = [slice(None, None, -1 if axis in self.axes else 1) for axis in range(self.rank)]
+        return x[(..., *backwards)]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One PFV read by every position along new grid axes: ``grid`` is the later grid, ``new`` its new axes."""
+
+    grid: Grid
+    new: tuple[int, ...]
+    taps = 1
+
+    def select(self, x: Scalars, tap: int = 0) -> Scalars:
+        """``(..., *grid)`` to ``(..., *larger grid)``."""
+        del tap
+        library = np if isinstance(x, np.ndarray) else jnp
+        lead = x.shape[: x.ndim - len(self.grid) + len(self.new)]
+        old = [1 if axis in self.new else size for axis, size in enumerate(self.grid)]
+        return library.broadcast_to(x.reshape((*lead, *old)), (*lead, *self.grid))
+
+
+@dataclass(frozen=True)
+class Regrid:
+    """The same positions in the same order on a grid of another rank, ``rank`` being the earlier one."""
+
+    grid: Grid
+    rank: int
+    taps = 1
+
+    def select(self, x: Scalars, tap: int = 0) -> Scalars:
+        """``(..., *grid)`` to ``(..., *later grid)``."""
+        del tap
+        return x.reshape((*x.shape[: x.ndim - self.rank], *self.grid))
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window; its taps are the offsets within the window in row-major order.
+
+    Attributes:
+        size: window extent per grid axis.
+        stride: step between windows.
+        padding: (low, high) per grid axis, of the dilated input.
+        dilation: step between the taps of one window.
+        base_dilation: step between positions of the input (a transposed convolution).
+    """
+
+    size: Grid
+    stride: Grid
+    padding: tuple[tuple[int, int], ...]
+    dilation: Grid
+    base_dilation: Grid
+
+    @property
+    def taps(self) -> int:
+        """Taps per window."""
+        return prod(self.size)
+
+    @property
+    def pad(self) -> Pad:
+        """The padding that comes before the windows."""
+        return Pad(tuple((lo, hi, base - 1) for (lo, hi), base in zip(self.padding, self.base_dilation, strict=True)))
+
+    def later_grid(self, padded: Sequence[int]) -> Grid:
+        """The grid of the windows, from the padded earlier grid."""
+        return tuple(
+            max(0, (n - (k - 1) * d - 1) // s + 1)
+            for n, k, d, s in zip(padded, self.size, self.dilation, self.stride, strict=True)
+        )
+
+    def select(self, x: Scalars, tap: int) -> Scalars:
+        """``(..., *grid)`` to what each window reads at offset ``tap``, ``(..., *later grid)``."""
+        padded = self.pad.select(x)
+        later = self.later_grid(padded.shape[padded.ndim - len(self.size) :])
+        starts = [int(o) * d for o, d in zip(np.unravel_index(tap, self.size), self.dilation, strict=True)]
+        box = [(o, o + (n - 1) * s + 1, s) for o, n, s in zip(starts, later, self.stride, strict=True)]
+        return Slice(tuple(box)).select(padded)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Every position along some grid axes, as a global pool or a flatten reads them; those axes go.
+
+    Attributes:
+        axes: the grid axes that are read whole.
+        grid: the earlier grid.
+    """
+
+    axes: tuple[int, ...]
+    grid: Grid
+
+    @property
+    def taps(self) -> int:
+        """Positions read."""
+        return prod(self.grid[axis] for axis in self.axes)
+
+    def spread(self, x: Scalars) -> Scalars:
+        """``(..., *grid)`` to ``(taps, ..., *remaining grid)``."""
+        lead = x.ndim - len(self.grid)
+        whole = [lead + axis for axis in self.axes]
+        moved = x.transpose([*whole, *(axis for axis in range(x.ndim) if axis not in whole)])
+        return moved.reshape((self.taps, *moved.shape[len(whole) :]))
+
+    def select(self, x: Scalars, tap: int) -> Scalars:
+        """``(..., *grid)`` to ``(..., *remaining grid)`` at one position along the axes."""
+        return self.spread(x)[tap]
+
+
+Step = Pad | Slice | Flip | Copy | Regrid | Window | Whole
+
+
+def count_taps(steps: Sequence[Step]) -> int:
+    """Taps of composed steps: every combination of their taps."""
+    return prod(step.taps for step in steps)
+
+
+def valid_taps(steps: Sequence[Step], grid: Grid) -> np.ndarray:
+    """Which taps of composed steps read a position of the map rather than padding.
+
+    Args:
+        steps: in the order in which they are applied.
+        grid: of the map they start from.
+
+    Returns:
+        (taps, *later grid) bool, taps row-major over the steps, the first step's outermost.
+    """
+    maps = [np.ones(grid, bool)]
+    for step in steps:
+        maps = [step.select(x, tap) for x in maps for tap in range(step.taps)]
+    return np.stack(maps)
+
+
+def _pad(x: np.ndarray, config: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    spread = np.zeros(
+        [n + max(0, n - 1) * interior for n, (_, _, interior) in zip(x.shape, config, strict=True)], x.dtype
+    )
+    spread[tuple(slice(None, None, interior + 1) for _, _, interior in config)] = x
+    crop = tuple(slice(max(0, -lo), n - max(0, -hi)) for n, (lo, hi, _) in zip(spread.shape, config, strict=True))
+    return np.pad(spread[crop], [(max(0, lo), max(0, hi)) for lo, hi, _ in config])

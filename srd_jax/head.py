@@ -1,0 +1,153 @@
+"""The last step: the relevance of a class at the encoder's output, from the logit and its gradient.
+
+    R_i = < v_i , G_i > + (y_c - sum_i < v_i , G_i >) / n ,   G = d y_c / d v
+
+v are the PFVs of the last map with more than one position, y_c is the logit and n the number of positions. For global
+average pooling and a dense layer this is (w_c . v_i + b_c) / n.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from srd_jax import layout as lay
+from srd_jax.layout import Layout
+from srd_jax.sharing import Bias, accumulator
+from srd_jax.tracing import Equation, Operand, Ref, evaluate
+
+__all__ = ["Contrast", "Head", "HeadKind"]
+
+HeadKind = Literal["linear", "gradcam", "sharing"]
+Contrast = Literal["spatial", "class"]
+
+_CLASSES_AT_ONCE = 16
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["logits", "values", "fixed"],
+    meta_fields=["kind", "bias", "nodes", "layouts", "grids", "refs", "fixed_refs", "equations", "output"],
+)
+@dataclass(frozen=True)
+class Head:
+    """The function from the encoder's output to the logits.
+
+    Attributes:
+        logits: y, (N, classes).
+        values: v, the encoder's output; mostly one array.
+        fixed: what else the equations read.
+        kind: how the logit is divided among the positions.
+        bias: how what the positions do not account for is shared, for ``kind="sharing"``.
+        nodes: index of each value's PFV map.
+        layouts: what the axes of the values mean.
+        grids: of the PFV maps.
+        refs: references of ``values`` in the equations.
+        fixed_refs: references of ``fixed``.
+        equations: from ``values`` to the logits.
+        output: reference of the logits.
+    """
+
+    logits: Float[Array, "n classes"]
+    values: tuple[Array, ...]
+    fixed: tuple[Array, ...]
+    kind: HeadKind
+    bias: Bias
+    nodes: tuple[int, ...]
+    layouts: tuple[Layout, ...]
+    grids: tuple[tuple[int, ...], ...]
+    refs: tuple[Ref, ...]
+    fixed_refs: tuple[Ref, ...]
+    equations: tuple[Equation, ...]
+    output: Operand
+
+    def relevance(self, targets: Array, contrast: Contrast | None) -> tuple[Float[Array, "n k ..."], ...]:
+        """R at the encoder's output.
+
+        Args:
+            targets: (N, K) class indices.
+            contrast: ``"spatial"`` subtracts the mean over positions of each image's map, ``"class"`` the mean over all
+                classes, None nothing.
+
+        Returns:
+            One (N, K, *grid) array per value.
+        """
+        classes = self.logits.shape[1]
+        one_hot = jax.nn.one_hot(targets, classes, dtype=self.logits.dtype)
+        if contrast == "class" and self.kind == "linear":
+            return self._unflatten(self._rule()(one_hot - 1 / classes))
+        maps = self._rule()(one_hot)
+        if contrast == "class":
+            every = jnp.broadcast_to(jnp.eye(classes, dtype=one_hot.dtype), (one_hot.shape[0], classes, classes))
+            maps = maps - jnp.mean(self._rule()(every), 1, keepdims=True)
+        elif contrast == "spatial":
+            maps = maps - jnp.mean(maps, -1, keepdims=True)
+        return self._unflatten(maps)
+
+    def _rule(self) -> Callable[[Array], Array]:
+        return {"linear": self._linear, "gradcam": self._gradcam, "sharing": self._sharing}[self.kind]
+
+    def _logits(self, values: tuple[Array, ...]) -> Array:
+        known: dict[Ref, Any] = dict(zip(self.fixed_refs, self.fixed, strict=True))
+        known.update(zip(self.refs, values, strict=True))
+        return evaluate(self.equations, known, self.output)
+
+    def _per_class(self, use: Callable[[tuple[Array, ...]], Array], directions: Array) -> Array:
+        """``use(G)`` for every direction in class space: (N, K, classes) to (N, K, positions)."""
+        _, pull_back = jax.vjp(self._logits, self.values)
+        by_class = jnp.moveaxis(directions, 1, 0)
+        size = min(_CLASSES_AT_ONCE, by_class.shape[0])
+        return jnp.moveaxis(lax.map(lambda u: use(pull_back(u)[0]), by_class, batch_size=size), 0, 1)
+
+    def _products(self, gradients: tuple[Array, ...]) -> Array:
+        """< v_i , G_i >: (N, positions)."""
+        return jnp.concatenate([jnp.sum(v * g, -1) for v, g in self._pfvs(gradients)], 1)
+
+    def _cam(self, gradients: tuple[Array, ...]) -> Array:
+        """relu(sum_k a_k v_k): (N, positions)."""
+        weighed = (v * jnp.mean(g, 1, keepdims=True) for v, g in self._pfvs(gradients))
+        return jnp.maximum(jnp.concatenate([jnp.sum(w, -1) for w in weighed], 1), 0)
+
+    def _pfvs(self, gradients: tuple[Array, ...]) -> list[tuple[Array, Array]]:
+        """Each v and its gradient as (N, positions, C)."""
+
+        def pfvs(x: Array, layout: Layout) -> Array:
+            x = lay.to_pfvs(x.astype(accumulator(x.dtype)), layout)
+            return x.reshape((x.shape[0], -1, x.shape[-1]))
+
+        each = zip(self.values, gradients, self.layouts, strict=True)
+        return [(pfvs(v, layout), pfvs(g, layout)) for v, g, layout in each]
+
+    def _left_over(self, products: Array, directions: Array) -> Array:
+        """y_c - sum_i < v_i , G_i >: (N, K, 1)."""
+        wide = self.logits.astype(products.dtype)[:, None]
+        return jnp.sum(wide * directions, -1, keepdims=True) - jnp.sum(products, -1, keepdims=True)
+
+    def _linear(self, directions: Array) -> Array:
+        products = self._per_class(self._products, directions)
+        return products + self._left_over(products, directions) / products.shape[-1]
+
+    def _sharing(self, directions: Array) -> Array:
+        """Each logit a PFV of one channel: < v_i , G_i > and its share of the rest."""
+        products = self._per_class(self._products, directions)
+        if self.bias == "none":
+            return products
+        size = jnp.abs(products) if self.bias == "norm" else jnp.ones_like(products)
+        total = jnp.sum(size, -1, keepdims=True)
+        share = jnp.where(total > 0, size / jnp.where(total > 0, total, 1), 1 / products.shape[-1])
+        return products + share * self._left_over(products, directions)
+
+    def _gradcam(self, directions: Array) -> Array:
+        """relu(sum_k a_k v_k), a_k the mean over positions of d y_c / d v_k."""
+        return self._per_class(self._cam, directions)
+
+    def _unflatten(self, maps: Array) -> tuple[Array, ...]:
+        ends = [sum(prod(grid) for grid in self.grids[: i + 1]) for i in range(len(self.grids))]
+        parts = jnp.split(maps, ends[:-1], -1)
+        return tuple(p.reshape((*maps.shape[:2], *grid)) for p, grid in zip(parts, self.grids, strict=True))

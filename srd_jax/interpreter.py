@@ -1,0 +1,188 @@
+"""The forward pass: interpret a traced function, keep sums open until they are X_j, and share each X_j out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+
+from srd_jax import layout as lay
+from srd_jax.errors import UnsupportedPrimitiveError
+from srd_jax.geometry import Regrid, Step
+from srd_jax.layout import LayoutError
+from srd_jax.operators import Edge
+from srd_jax.registry import rule_for
+from srd_jax.sharing import Bias, sharing_ratios
+from srd_jax.tracing import Constant, Equation, Program, Ref, bind
+from srd_jax.values import Map, Sum, Value
+
+__all__ = ["Interpreter", "Node", "interpret"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A PFV map as the interpreter meets it.
+
+    Attributes:
+        name: the user's, or the scope of the step that made it.
+        grid: extents of its positions.
+        channels: of one PFV.
+        named: whether the user gave the name.
+        sources: the values it was summed from.
+        late: the sum itself, where its sharing ratios are only computed if something turns out to need them (a step
+            from a map to a single PFV, which mostly belongs to the head).
+        edges: sharing ratios from earlier nodes.
+    """
+
+    name: str
+    grid: tuple[int, ...]
+    channels: int
+    named: bool = False
+    sources: tuple[Map, ...] = ()
+    late: Sum | None = None
+    edges: tuple[Edge, ...] = ()
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it has one PFV an image."""
+        return all(size == 1 for size in self.grid)
+
+
+@dataclass
+class Interpreter:
+    """What rules may ask of the interpretation in progress.
+
+    Attributes:
+        bias: how constants are shared.
+        nodes: the PFV maps so far, the input first.
+    """
+
+    bias: Bias
+    nodes: list[Node] = field(default_factory=list)
+    _closed: dict[Ref, Map] = field(default_factory=dict)
+
+    def close(self, value: Value) -> Map:
+        """End an open sum: its value becomes X_j of a new PFV map and each term an edge of sharing ratios."""
+        if isinstance(value, Map):
+            return value
+        if value.ref in self._closed:
+            return self._closed[value.ref]
+        index = len(self.nodes)
+        sources = tuple(term.source for term in value.terms)
+        node = Node(
+            value.name or value.scope, lay.grid(value.layout), lay.channels(value.layout), value.name is not None
+        )
+        late = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
+        self.nodes.append(replace(node, sources=sources, late=value if late else None))
+        if not late:
+            self.share(index, value)
+            self.nodes[index] = replace(self.nodes[index], sources=tuple(_forget(source) for source in sources))
+        closed = Map(value.array, value.layout, index, value.ref)
+        if value.ref >= 0:
+            self._closed[value.ref] = closed
+        return closed
+
+    def share(self, index: int, value: Sum) -> None:
+        """Compute the sharing ratios of a closed sum and attach them to its node."""
+        ratios = sharing_ratios(value, self.bias)
+        edges = tuple(
+            self._edge(term.source, index, ratio, term.steps) for term, ratio in zip(value.terms, ratios, strict=True)
+        )
+        self.nodes[index] = replace(self.nodes[index], edges=edges, late=None)
+
+    def name(self, value: Value, name: str) -> Value:
+        """Call a value by a name: an open sum will close under it; a map becomes a PFV map of its own, with mu = 1."""
+        if isinstance(value, Sum):
+            return replace(value, name=name)
+        index = len(self.nodes)
+        node = Node(name, lay.grid(value.layout), lay.channels(value.layout), named=True, sources=(_forget(value),))
+        self.nodes.append(replace(node, edges=(self._edge(value, index, None, ()),)))
+        return replace(value, node=index)
+
+    def root(self, index: int) -> int:
+        """The PFV map that a map is only another name of (itself, mostly)."""
+        node = self.nodes[index]
+        if len(node.edges) == 1 and node.edges[0].ratios is None and not node.edges[0].steps:
+            return self.root(node.edges[0].source)
+        return index
+
+    def unsupported(self, equation: Equation, why: str) -> NoReturn:
+        """Refuse an equation with everything the user needs to find and mend it.
+
+        Raises:
+            UnsupportedPrimitiveError: always.
+        """
+        shapes = ", ".join(f"{s.dtype}{list(s.shape)}" for s in equation.shapes)
+        raise UnsupportedPrimitiveError(
+            f"no sharing rule for primitive '{equation.primitive.name}' of ({shapes}): {why}. It is at {equation.where}"
+            + (f", in {equation.scope}" if equation.scope else "")
+            + f". Register a rule with @srd_jax.register_rule({equation.primitive.name!r}); CONTRIBUTING.md walks through one"
+        )
+
+    def _edge(self, source: Map, target: int, ratios: jax.Array | None, steps: Sequence[Step]) -> Edge:
+        grid, seen = self.nodes[source.node].grid, lay.grid(source.layout)
+        if grid != seen:
+            steps = (Regrid(seen, len(grid)), *steps)
+        return Edge(ratios, source.node, target, grid, tuple(steps))
+
+
+def _forget(source: Map) -> Map:
+    """A source without its array, so that activations can be freed."""
+    return replace(source, array=jnp.zeros(()))
+
+
+def interpret(
+    program: Program, variables: Sequence[Any], images: jax.Array, channel_axis: int, bias: Bias
+) -> tuple[Interpreter, dict[Ref, Any], Value]:
+    """Run a program forward, computing each map's sharing ratios as soon as its sum is complete.
+
+    Args:
+        program: from `srd_jax.tracing.trace`.
+        variables: leaves of the function's first argument.
+        images: its second argument.
+        channel_axis: of the images.
+        bias: how constants are shared.
+
+    Returns:
+        The interpreter with its nodes, every value by reference, and the logits.
+
+    Raises:
+        UnsupportedPrimitiveError: an equation on image-dependent values has no rule, or not in that form.
+    """
+    layout = lay.of_images(images.shape, channel_axis)
+    interpreter = Interpreter(bias)
+    interpreter.nodes.append(Node("input", lay.grid(layout), lay.channels(layout), named=True))
+    env: dict[Ref, Any] = dict(program.constants)
+    env.update(zip(program.arguments, [*variables, images], strict=True))
+    env[program.image] = Map(images, layout, 0, program.image)
+
+    def read(operand: Ref | Constant) -> Any:
+        if isinstance(operand, Constant):
+            return operand.value
+        value = env[operand]
+        if isinstance(value, Sum) and program.uses[operand] > 1 and value.selection is None:
+            env[operand] = value = interpreter.close(value)
+        return value
+
+    for equation in program.equations:
+        operands = [read(operand) for operand in equation.operands]
+        if not any(isinstance(value, Map | Sum) for value in operands):
+            results = bind(equation, *operands)
+        else:
+            results = _apply_rule(interpreter, equation, operands)
+        for ref, result in zip(equation.results, results, strict=True):
+            env[ref] = replace(result, ref=ref) if isinstance(result, Map | Sum) else result
+    return interpreter, env, read(program.output)
+
+
+def _apply_rule(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    rule = rule_for(equation.primitive)
+    if rule is None:
+        interpreter.unsupported(equation, "it acts on values that depend on the images")
+    try:
+        results = rule(interpreter, equation, operands)
+    except LayoutError as error:
+        interpreter.unsupported(equation, str(error))
+    results = list(results) if isinstance(results, list | tuple) else [results]
+    return [replace(r, scope=equation.scope) if isinstance(r, Sum) else r for r in results]

@@ -1,0 +1,202 @@
+"""What each axis of an image-dependent array means: images, positions of a grid, or channels of a PFV.
+
+A layout holds one tuple of dimensions per array axis. Most axes hold one dimension; a reshape may merge
+several into one axis (row-major) or leave an axis of extent 1 with none. Reading the dimensions back is how
+``(N, H*W*C)`` is known to be a map of PFVs after a flatten.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["BATCH", "CHANNEL", "COPY", "Dim", "Layout", "LayoutError"]
+
+BATCH = "batch"
+CHANNEL = "channel"
+COPY = "copy"
+"""An extent along which a value is repeated, so that it says nothing about position or channel."""
+
+
+class Dim(NamedTuple):
+    """One dimension: ``BATCH``, ``CHANNEL``, ``COPY`` or the index of a position axis of the grid."""
+
+    kind: str | int
+    size: int
+
+    @property
+    def is_position(self) -> bool:
+        """Whether it runs over positions of the grid."""
+        return isinstance(self.kind, int)
+
+
+Axis = tuple[Dim, ...]
+Layout = tuple[Axis, ...]
+
+
+class LayoutError(Exception):
+    """A step would take an axis apart in a way that loses track of positions; rules turn it into a full error."""
+
+
+def of_images(shape: Sequence[int], channel_axis: int) -> Layout:
+    """The layout of a batch of images whose axis 0 is the batch.
+
+    Args:
+        shape: extents, (N, *grid, C) with C at ``channel_axis``.
+        channel_axis: which axis holds the channels.
+    """
+    channel_axis %= len(shape)
+    kinds: list[str | int] = [BATCH]
+    positions = iter(range(len(shape)))
+    kinds += [CHANNEL if axis == channel_axis else next(positions) for axis in range(1, len(shape))]
+    return tuple((Dim(kind, size),) for kind, size in zip(kinds, shape, strict=True))
+
+
+def shape_of(layout: Layout) -> tuple[int, ...]:
+    """The array shape a layout describes."""
+    return tuple(prod(dim.size for dim in axis) for axis in layout)
+
+
+def dims(layout: Layout) -> list[Dim]:
+    """All dimensions, in the row-major order of the array."""
+    return [dim for axis in layout for dim in axis]
+
+
+def position_dims(layout: Layout) -> list[Dim]:
+    """The position dimensions in grid order."""
+    return sorted((dim for dim in dims(layout) if dim.is_position), key=lambda dim: dim.kind)
+
+
+def grid(layout: Layout) -> tuple[int, ...]:
+    """Extents of the position grid, () for a value with a single PFV per image."""
+    return tuple(dim.size for dim in position_dims(layout))
+
+
+def positions(layout: Layout) -> int:
+    """How many PFVs there are per image."""
+    return prod(grid(layout))
+
+
+def channels(layout: Layout) -> int:
+    """How many channels a PFV has."""
+    return prod(dim.size for dim in dims(layout) if dim.kind == CHANNEL)
+
+
+def batch(layout: Layout) -> int:
+    """How many images there are."""
+    return prod(dim.size for dim in dims(layout) if dim.kind == BATCH)
+
+
+def kinds(axis: Axis) -> frozenset[str | int]:
+    """What an axis runs over; extents of 1 say nothing."""
+    return frozenset(dim.kind for dim in axis if dim.size != 1)
+
+
+def axis_of(layout: Layout, kind: str | int) -> int | None:
+    """The array axis that holds the dimension ``kind``, None where there is none."""
+    return next((i for i, axis in enumerate(layout) if any(dim.kind == kind for dim in axis)), None)
+
+
+def grid_axis(layout: Layout, axis: int) -> int:
+    """Which axis of the grid (in grid order) an array axis is.
+
+    Raises:
+        LayoutError: the axis does not hold exactly one position dimension.
+    """
+    if len(layout[axis]) != 1 or not layout[axis][0].is_position:
+        raise LayoutError(f"axis {axis} is not a position axis of its own")
+    return [dim.kind for dim in position_dims(layout)].index(layout[axis][0].kind)
+
+
+def reshape(layout: Layout, shape: Sequence[int]) -> Layout:
+    """The layout after a row-major reshape.
+
+    Raises:
+        LayoutError: the batch or a position axis would be split.
+    """
+    pending = dims(layout)
+    keeps_one = len(shape) == len(layout)
+    result: list[Axis] = []
+    for axis, size in enumerate(shape):
+        if size == 1:
+            same = keeps_one and shape_of(layout)[axis] == 1
+            result.append(layout[axis] if same else ())
+            continue
+        taken: list[Dim] = []
+        left = size
+        while left > 1:
+            if not pending:
+                raise LayoutError("the reshape does not keep the number of elements")
+            dim = pending.pop(0)
+            if dim.size == 1:
+                continue
+            if left % dim.size == 0:
+                taken.append(dim)
+                left //= dim.size
+            elif dim.size % left == 0 and dim.kind in (CHANNEL, COPY):
+                taken.append(Dim(dim.kind, left))
+                pending.insert(0, Dim(dim.kind, dim.size // left))
+                left = 1
+            else:
+                raise LayoutError(f"the reshape splits the {_describe(dim)}")
+        result.append(tuple(taken))
+    return tuple(result)
+
+
+def unify(layouts: Sequence[Layout]) -> Layout:
+    """The layout of an elementwise combination of arrays of one shape.
+
+    Raises:
+        LayoutError: an axis means positions in one operand and channels in another.
+    """
+    return tuple(_unify_axis(axes) for axes in zip(*layouts, strict=True))
+
+
+def _unify_axis(axes: Sequence[Axis]) -> Axis:
+    chosen = axes[0]
+    for axis in axes[1:]:
+        if _ranks(chosen) == _ranks(axis):
+            chosen = axis if len(chosen) < len(axis) else chosen
+        elif kinds(axis) <= {COPY}:
+            continue
+        elif kinds(chosen) <= {COPY}:
+            chosen = axis
+        elif kinds(chosen) != {CHANNEL} or kinds(axis) != {CHANNEL}:
+            raise LayoutError(f"one axis runs over {_list(chosen)} in one operand and {_list(axis)} in another")
+    return chosen
+
+
+def _ranks(axis: Axis) -> Axis:
+    return tuple(dim for dim in axis if dim.size != 1)
+
+
+def _describe(dim: Dim) -> str:
+    return f"position axis {dim.kind}" if dim.is_position else f"{dim.kind} axis"
+
+
+def _list(axis: Axis) -> str:
+    return " x ".join(_describe(dim) for dim in axis) or "nothing"
+
+
+def to_pfvs(array: jax.Array, layout: Layout) -> jax.Array:
+    """Bring an array to ``(N, *grid, C)``: batch first, positions in grid order, every channel last."""
+    flat = dims(layout)
+    array = jnp.reshape(array, [dim.size for dim in flat])
+    order = [i for i, dim in enumerate(flat) if dim.kind == BATCH]
+    n = batch(layout)
+    places = {dim.kind: i for i, dim in enumerate(flat) if dim.is_position}
+    order += [places[dim.kind] for dim in position_dims(layout)]
+    order += [i for i in range(len(flat)) if i not in order]
+    return jnp.transpose(array, order).reshape((n, *grid(layout), -1))
+
+
+def channel_sum(array: jax.Array, layout: Layout) -> jax.Array:
+    """Sum over everything that is neither image nor position: ``(N, *grid)``."""
+    flat = dims(layout)
+    axes = tuple(i for i, dim in enumerate(flat) if dim.kind != BATCH and not dim.is_position)
+    kept = [dim for i, dim in enumerate(flat) if i not in axes]
+    summed = jnp.sum(jnp.reshape(array, [dim.size for dim in flat]), axes)
+    order = sorted(range(len(kept)), key=lambda i: kept[i].kind if kept[i].is_position else -1)
+    return jnp.transpose(summed, order).reshape((batch(layout), *grid(layout)))

@@ -1,0 +1,98 @@
+"""Sums and products: residual branches are joined, constants are bias or scale, gates are held fixed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jax
+from jax.extend.core import primitives as jp
+
+from srd_jax import layout as lay
+from srd_jax.registry import register_rule
+from srd_jax.rules.positionwise import positionwise, same_node
+from srd_jax.tracing import Equation, bind
+from srd_jax.values import Map, Sum, Value, extend, joined
+
+if TYPE_CHECKING:
+    from srd_jax.interpreter import Interpreter
+
+
+@register_rule(jp.add_p, "add_any", jp.sub_p)
+def add(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+    """A sum of branches joins their terms: X_j = sum_i vhat_{i->j} + b. A constant is bias."""
+    left, right = operands
+    subtracts = equation.primitive is jp.sub_p
+    if isinstance(left, Map | Sum) and isinstance(right, Map | Sum):
+        if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
+            return positionwise(interpreter, equation, operands)
+        array = bind(equation, left.array, right.array)[0]
+        return joined(left, _negated(right) if subtracts else right, array, equation.scope)
+    value = left if isinstance(left, Map | Sum) else right
+    signed = _negated(value) if subtracts and value is right else value
+    return add_constant(signed, bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in operands))[0])
+
+
+def _negated(value: Value) -> Value:
+    return extend(value, lambda x: -x, value.layout)
+
+
+def add_constant(value: Value, array: jax.Array) -> Value:
+    """The value after a constant was added, which made it ``array``."""
+    return replace(value, array=array, ref=-1) if isinstance(value, Map) else replace(value, array=array, biased=True)
+
+
+@register_rule(jp.mul_p)
+def multiply(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+    """A constant scales; of two values that depend on the images, the gate is held fixed."""
+    left, right = operands
+    if not isinstance(right, Map | Sum):
+        return _scaled(left, equation, lambda x: (x, right))
+    if not isinstance(left, Map | Sum):
+        return _scaled(right, equation, lambda x: (left, x))
+    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, operands) is not None:
+        return positionwise(interpreter, equation, operands)
+    if _gates(right, left):
+        return _scaled(_spread(left, right), equation, lambda x: (x, right.array))
+    if _gates(left, right):
+        return _scaled(_spread(right, left), equation, lambda x: (left.array, x))
+    return _two_maps(interpreter, equation)
+
+
+@register_rule(jp.div_p)
+def divide(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+    """Division by a constant scales; a denominator that depends on the images is held fixed, as a gate is."""
+    left, right = operands
+    if not isinstance(right, Map | Sum):
+        return _scaled(left, equation, lambda x: (x, right))
+    if not isinstance(left, Map | Sum):
+        return positionwise(interpreter, equation, operands)
+    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, operands) is not None:
+        return positionwise(interpreter, equation, operands)
+    if _gates(right, left):
+        return _scaled(_spread(left, right), equation, lambda x: (x, right.array))
+    return _two_maps(interpreter, equation)
+
+
+def _scaled(value: Value, equation: Equation, arguments: Any) -> Value:
+    return extend(value, lambda x: bind(equation, *arguments(x))[0], value.layout)
+
+
+def _spread(value: Value, gate: Value) -> Value:
+    """The value with the layout of its product with a gate."""
+    return replace(value, layout=lay.unify([value.layout, gate.layout])) if isinstance(value, Map) else value
+
+
+def _gates(gate: Value, value: Value) -> bool:
+    """Whether one value is broadcast over the positions or the channels of another: it says how much, not what."""
+    if lay.positions(gate.layout) == 1 and lay.positions(value.layout) > 1:
+        return True
+    same = lay.grid(gate.layout) == lay.grid(value.layout)
+    return same and lay.channels(gate.layout) == 1 and lay.channels(value.layout) > 1
+
+
+def _two_maps(interpreter: "Interpreter", equation: Equation) -> Any:
+    interpreter.unsupported(
+        equation,
+        "it multiplies two PFV maps, and neither is a gate (one value per channel or per position), so it is not clear "
+        "which of them to hold fixed",
+    )

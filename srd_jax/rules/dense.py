@@ -1,0 +1,64 @@
+"""Dense layers: over channels position-wise; over flattened positions every position contributes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+from jax.extend.core import primitives as jp
+
+from srd_jax import layout as lay
+from srd_jax.layout import CHANNEL, Dim, Layout
+from srd_jax.registry import register_rule
+from srd_jax.rules.convolution import selection
+from srd_jax.rules.whole import at_position, whole
+from srd_jax.tracing import Equation, bind
+from srd_jax.values import Map, Mix, Sum, Value, extend, mixed
+
+if TYPE_CHECKING:
+    from srd_jax.interpreter import Interpreter
+
+
+@register_rule(jp.dot_general_p)
+def dot_general(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """A product with constant weights that contracts channels, or all positions together."""
+    left, right = operands
+    if isinstance(left, Map | Sum) and isinstance(right, Map | Sum):
+        interpreter.unsupported(equation, "both factors depend on the images, as in attention, which is not supported")
+    first = isinstance(left, Map | Sum)
+    value, weights = (left, right) if first else (right, left)
+    contracted, batched = equation.params["dimension_numbers"]
+    own, others = contracted if first else contracted[::-1]
+    own_batch, other_batch = batched if first else batched[::-1]
+    held = {dim.kind for axis in own for dim in value.layout[axis] if dim.is_position}
+    if any(lay.BATCH in lay.kinds(value.layout[axis]) for axis in own):
+        interpreter.unsupported(equation, "it contracts the batch, and images must not mix")
+    free_weights = [axis for axis in range(weights.ndim) if axis not in others and axis not in other_batch]
+
+    def product(x: jax.Array, w: jax.Array = weights) -> jax.Array:
+        return bind(equation, *((x, w) if first else (w, x)))[0]
+
+    def out_layout(source: Layout) -> Layout:
+        free = [dims for axis, dims in enumerate(source) if axis not in own and axis not in own_batch]
+        new = [(Dim(CHANNEL, weights.shape[axis]),) for axis in free_weights]
+        shared = [source[axis] for axis in own_batch]
+        return tuple(shared + (free + new if first else new + free))
+
+    if not held:
+        return extend(value, product, out_layout(value.layout))
+    left_over = [dim for dim in lay.position_dims(value.layout) if dim.kind not in held and dim.size > 1]
+    if left_over:
+        interpreter.unsupported(
+            equation, "it contracts some position axes and keeps others (token mixing), which is not supported"
+        )
+    term = selection(interpreter, value)
+    step, gather, gathered = whole(term.layout, own)
+    weight_layout = tuple(
+        term.layout[own[others.index(axis)]] if axis in others else (Dim(CHANNEL, size),)
+        for axis, size in enumerate(weights.shape)
+    )
+
+    def local(read: jax.Array, tap: jax.Array | int) -> jax.Array:
+        return product(read, at_position(weights, weight_layout, held, tap))
+
+    mix = Mix(step.taps, lambda x, _: x, gather, local, gathered)
+    return mixed(term, product(term.operand), out_layout(term.layout), mix, step, equation.scope)

@@ -1,0 +1,134 @@
+"""Pools: max pools keep their switches and stay lazy; sums and means over positions weigh every position alike."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import primitives as jp
+
+from srd_jax import layout as lay
+from srd_jax.layout import CHANNEL, COPY, Layout
+from srd_jax.registry import register_rule
+from srd_jax.rules.convolution import selection
+from srd_jax.rules.positionwise import positionwise, reduce_channels, require_channels, without
+from srd_jax.rules.whole import whole
+from srd_jax.rules.windows import AxisWindow, SlidingWindow, sliding
+from srd_jax.tracing import Equation, bind
+from srd_jax.values import Map, Mix, Sum, Switches, Term, Value, extend, mixed, restructure
+
+if TYPE_CHECKING:
+    from srd_jax.interpreter import Interpreter
+
+
+@register_rule(jp.reduce_window_max_p)
+def max_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+    """A channel of the pooled PFV comes from one position, the first maximum in row-major order.
+
+    The pool stays lazy: a mixing step after it is composed with it.
+    """
+    value = operands[0]
+    windows = _windows(interpreter, equation, value.layout)
+    if not windows:
+        return positionwise(interpreter, equation, operands)
+    return _pooled(interpreter, value, windows)
+
+
+def _pooled(interpreter: "Interpreter", value: Value, windows: dict[int, AxisWindow]) -> Sum:
+    term = selection(interpreter, value)
+    if term.switches is not None:
+        closed = interpreter.close(value)
+        term = Term(closed, closed.array, closed.layout)
+    window = sliding(term.layout, windows)
+    pooled, index = _first_maximum(term.operand, window)
+    steps = (*term.steps, window.step)
+    switches = Switches(index, window.step.taps)
+    lazy = replace(term, operand=pooled, layout=window.layout, steps=steps, switches=switches)
+    return Sum(pooled, window.layout, (lazy,))
+
+
+def _first_maximum(x: jax.Array, window: SlidingWindow) -> tuple[jax.Array, jax.Array]:
+    """The maximum of every window and the offset of its first occurrence."""
+    padded = window.pad(x, -jnp.inf)
+    reads = [window.gather(padded, tap) for tap in range(window.step.taps)]
+    highest = reads[0]
+    for read in reads[1:]:
+        highest = jnp.maximum(highest, read)
+    index = jnp.zeros(highest.shape, jnp.int32)
+    for tap in reversed(range(len(reads))):
+        index = jnp.where(reads[tap] == highest, tap, index)
+    return highest, lax.stop_gradient(index)
+
+
+@register_rule(jp.reduce_max_p)
+def reduce_max(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+    """Over channels a function of one PFV, over positions a global max pool."""
+    value, axes = operands[0], equation.params["axes"]
+    if not any(dim.is_position and dim.size > 1 for axis in axes for dim in value.layout[axis]):
+        return reduce_channels(interpreter, equation, operands)
+    if any(lay.kinds(value.layout[axis]) & {CHANNEL, COPY, lay.BATCH} for axis in axes):
+        interpreter.unsupported(equation, "a maximum over positions together with channels or images")
+    pooled = _pooled(interpreter, value, {axis: AxisWindow(value.array.shape[axis]) for axis in axes})
+    return restructure(pooled, lambda x, _: jnp.squeeze(x, axes), without(pooled.layout, axes))
+
+
+@register_rule(jp.reduce_window_sum_p)
+def sum_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """An average pool is a sum over windows, then a division by the count."""
+    value = operands[0]
+    windows = _windows(interpreter, equation, value.layout)
+    if not windows:
+        return extend(value, lambda x: bind(equation, x)[0], value.layout)
+    term = selection(interpreter, value)
+    window = sliding(term.layout, windows)
+    mix = Mix(window.step.taps, window.pad, window.gather, lambda read, _: read, window.layout)
+    return mixed(term, bind(equation, term.operand)[0], window.layout, mix, window.step, equation.scope)
+
+
+@register_rule(jp.reduce_window_min_p, "reduce_window")
+def other_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> list[Map]:
+    """Other windowed reductions, over channels only."""
+    if _windows(interpreter, equation, operands[0].layout):
+        interpreter.unsupported(equation, "only maxima and sums over windows of positions are supported")
+    return positionwise(interpreter, equation, operands)
+
+
+def _windows(interpreter: "Interpreter", equation: Equation, layout: Layout) -> dict[int, AxisWindow]:
+    """The windows over position axes, by array axis; empty where the window runs over channels alone."""
+    params = equation.params
+    each = [
+        AxisWindow(*window)
+        for window in zip(
+            params["window_dimensions"], params["window_strides"], map(tuple, params["padding"]),
+            params["window_dilation"], params["base_dilation"], strict=True,
+        )
+    ]  # fmt: skip
+    on_positions = {
+        axis: window
+        for axis, window in enumerate(each)
+        if not window.is_trivial and any(dim.is_position for dim in layout[axis])
+    }
+    others = [axis for axis, window in enumerate(each) if not window.is_trivial and axis not in on_positions]
+    require_channels(interpreter, equation, layout, others)
+    if on_positions and others:
+        interpreter.unsupported(equation, "a window over positions and channels at once")
+    return on_positions
+
+
+@register_rule(jp.reduce_sum_p)
+def reduce_sum(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """Over channels position-wise; over positions (a global average pool) every position contributes."""
+    value, axes = operands[0], equation.params["axes"]
+    if any(lay.BATCH in lay.kinds(value.layout[axis]) for axis in axes):
+        interpreter.unsupported(
+            equation, "it sums over the batch, and images must not mix: call the model in evaluation mode"
+        )
+    if not any(dim.is_position for axis in axes for dim in value.layout[axis]):
+        return extend(value, lambda x: bind(equation, x)[0], without(value.layout, axes))
+    term = selection(interpreter, value)
+    step, gather, gathered = whole(term.layout, axes)
+    mix = Mix(step.taps, lambda x, _: x, gather, lambda read, _: bind(equation, read)[0], gathered)
+    layout = without(term.layout, axes)
+    return mixed(term, bind(equation, term.operand)[0], layout, mix, step, equation.scope)

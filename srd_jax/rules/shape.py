@@ -1,0 +1,220 @@
+"""Steps that select or rearrange: reshape, transpose, broadcast, slice, split, pad, flip, concatenate.
+
+None computes anything. Where positions move, the step is remembered; a selection stays open to the mixing step after it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend.core import primitives as jp
+
+from srd_jax import layout as lay
+from srd_jax.geometry import Flip, Pad, Slice
+from srd_jax.layout import BATCH, CHANNEL, COPY, Dim, Layout, LayoutError
+from srd_jax.registry import register_rule
+from srd_jax.rules.arithmetic import add_constant
+from srd_jax.rules.positionwise import same_node, without
+from srd_jax.tracing import Equation, bind
+from srd_jax.values import Map, Sum, Value, align, extend, open_sum, restructure, select
+
+if TYPE_CHECKING:
+    from srd_jax.interpreter import Interpreter
+
+
+@register_rule(jp.reshape_p)
+def reshape(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """A row-major reshape; positions and channels may share an axis afterwards, as in a flatten."""
+    if equation.params["dimensions"] is not None:
+        interpreter.unsupported(equation, "a reshape that permutes axes")
+    value = operands[0]
+    shape = equation.params["new_sizes"]
+    return restructure(value, lambda x, _: jnp.reshape(x, shape), lay.reshape(value.layout, shape))
+
+
+@register_rule(jp.squeeze_p)
+def squeeze(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """Axes of extent 1 go."""
+    del interpreter
+    value, axes = operands[0], equation.params["dimensions"]
+    return restructure(value, lambda x, _: jnp.squeeze(x, axes), without(value.layout, axes))
+
+
+@register_rule(jp.transpose_p)
+def transpose(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """Axes change places and keep their meaning."""
+    del interpreter
+    value, order = operands[0], equation.params["permutation"]
+    layout = tuple(value.layout[axis] for axis in order)
+    return restructure(value, lambda x, _: jnp.transpose(x, order), layout)
+
+
+@register_rule(jp.broadcast_in_dim_p)
+def broadcast(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """New extents repeat a value: they are positions or channels only once another operand says so."""
+    del interpreter
+    value, shape, places = operands[0], equation.params["shape"], equation.params["broadcast_dimensions"]
+    layout: list[lay.Axis] = [() if size == 1 else (Dim(COPY, size),) for size in shape]
+    for axis, place in enumerate(places):
+        if value.array.shape[axis] == shape[place]:
+            layout[place] = value.layout[axis]
+    return restructure(value, lambda x, _: lax.broadcast_in_dim(x, shape, places), tuple(layout))
+
+
+@register_rule(jp.slice_p)
+def slice_(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """Positions (strided ones too) or channels are left out."""
+    del interpreter
+    value = operands[0]
+    strides = equation.params["strides"] or (1,) * value.array.ndim
+    starts, limits = equation.params["start_indices"], equation.params["limit_indices"]
+    return _sliced(value, list(zip(starts, limits, strides, strict=True)))
+
+
+@register_rule("split")
+def split(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> list[Value]:
+    """Slices along one axis."""
+    value, axis = operands[0], equation.params["axis"]
+    value = interpreter.close(value) if isinstance(value, Sum) and value.selection is None else value
+    ends = np.cumsum([0, *equation.params["sizes"]]).tolist()
+    boxes: list[list[tuple[int, int, int]]] = []
+    for start, limit in zip(ends, ends[1:], strict=False):
+        box = [(0, size, 1) for size in value.array.shape]
+        box[axis] = (start, limit, 1)
+        boxes.append(box)
+    return [_sliced(value, box) for box in boxes]
+
+
+def _sliced(value: Value, box: Sequence[tuple[int, int, int]]) -> Value:
+    layout = list(value.layout)
+    moved: dict[int, tuple[int, int, int]] = {}
+    for axis, (start, limit, stride) in enumerate(box):
+        size = len(range(start, limit, stride))
+        if (start, stride) == (0, 1) and size == value.array.shape[axis]:
+            continue
+        layout[axis] = _resized(value.layout, axis, size)
+        if lay.kinds(value.layout[axis]) - {CHANNEL, COPY}:
+            moved[lay.grid_axis(value.layout, axis)] = (start, limit, stride)
+    step = Slice(tuple(moved.get(i, (0, n, 1)) for i, n in enumerate(lay.grid(value.layout)))) if moved else None
+
+    def cut(x: jax.Array, _: float) -> jax.Array:
+        starts, limits, strides = zip(*box, strict=True)
+        return lax.slice(x, starts, limits, strides)
+
+    return select(value, cut, tuple(layout), step)
+
+
+def _resized(layout: Layout, axis: int, size: int) -> lay.Axis:
+    """An axis after it was sliced or padded to another extent."""
+    kinds = lay.kinds(layout[axis])
+    if BATCH in kinds:
+        raise LayoutError(f"it takes the batch apart (axis {axis})")
+    if kinds == {COPY}:
+        return (Dim(COPY, size),)
+    if kinds <= {CHANNEL, COPY} and not any(dim.is_position for dim in layout[axis]):
+        return (Dim(CHANNEL, size),)
+    lay.grid_axis(layout, axis)
+    return (Dim(layout[axis][0].kind, size),)
+
+
+@register_rule(jp.rev_p)
+def flip(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """Positions or channels in reverse order."""
+    value, axes = operands[0], equation.params["dimensions"]
+    if any(BATCH in lay.kinds(value.layout[axis]) for axis in axes):
+        interpreter.unsupported(equation, "it reverses the batch")
+    moving = [axis for axis in axes if lay.kinds(value.layout[axis]) - {CHANNEL, COPY}]
+    grid_axes = tuple(lay.grid_axis(value.layout, axis) for axis in moving)
+    step = Flip(grid_axes, len(lay.grid(value.layout))) if moving else None
+    return select(value, lambda x, _: lax.rev(x, axes), value.layout, step)
+
+
+@register_rule(jp.pad_p)
+def pad(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """Zeros around positions or channels; another constant is bias, and -inf is what a max pool never chooses."""
+    value, fill = operands
+    if isinstance(fill, Map | Sum) or not isinstance(value, Map | Sum):
+        interpreter.unsupported(equation, "the padding depends on the images")
+    config = equation.params["padding_config"]
+    layout = list(value.layout)
+    moved: dict[int, tuple[int, int, int]] = {}
+    for axis, (low, high, interior) in enumerate(config):
+        if low or high or interior:
+            size = equation.out_shapes[0].shape[axis]
+            layout[axis] = _resized(value.layout, axis, size)
+            if any(dim.is_position for dim in value.layout[axis]):
+                moved[lay.grid_axis(value.layout, axis)] = (low, high, interior)
+    grid = lay.grid(value.layout)
+    step = Pad(tuple(moved.get(i, (0, 0, 0)) for i in range(len(grid)))) if moved else None
+    known = None if isinstance(fill, jax.core.Tracer) else float(fill)
+    floor = known is not None and not np.isfinite(known)
+
+    def padded(x: jax.Array, outside: float) -> jax.Array:
+        return lax.pad(x, jnp.asarray(fill if floor and outside == 0 else outside, x.dtype), config)
+
+    result = select(value, padded, tuple(layout), step)
+    if known == 0 or floor:
+        return result
+    whole = lax.pad(value.array, fill, config)
+    return add_constant(extend(result, lambda x: x, result.layout), whole)
+
+
+@register_rule(jp.concatenate_p)
+def concatenate(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+    """A sum of embedded operands: along channels X = (v_a, 0) + (0, v_b), along positions maps side by side."""
+    axis = equation.params["dimension"]
+    values = [x for x in operands if isinstance(x, Map | Sum)]
+    kinds = frozenset[str | int]().union(*(lay.kinds(x.layout[axis]) for x in values))
+    along_channels = kinds <= {CHANNEL, COPY}
+    if along_channels and all(isinstance(x, Map) for x in values) and same_node(interpreter, values) is not None:
+        (joined,) = positionwise_parts(interpreter, equation, operands, axis)
+        return joined
+    total = equation.out_shapes[0].shape[axis]
+    array = bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in operands))[0]
+    branches: list[Sum] = []
+    start = 0
+    for operand, shape in zip(operands, equation.shapes, strict=True):
+        size = shape.shape[axis]
+        if isinstance(operand, Map | Sum):
+            branches.append(_embedded(open_sum(operand), axis, start, total - start - size, along_channels))
+        start += size
+    layout = lay.unify([branch.layout for branch in branches])
+    aligned = [align(branch, layout) for branch in branches]
+    parts = tuple(part for b in aligned for part in ([b] if b.biased else b.parts))
+    return Sum(array, layout, parts, biased=len(branches) < len(operands))
+
+
+def positionwise_parts(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any], axis: int) -> list[Map]:
+    """Channels of one map (and constants) side by side are a function of that map."""
+    maps = [x for x in operands if isinstance(x, Map)]
+    total = equation.out_shapes[0].shape[axis]
+    layouts = [(*x.layout[:axis], (Dim(CHANNEL, total),), *x.layout[axis + 1 :]) for x in maps]
+    array = bind(equation, *(x.array if isinstance(x, Map) else x for x in operands))[0]
+    node = same_node(interpreter, maps)
+    assert node is not None
+    return [Map(array, lay.unify(layouts), node)]
+
+
+def _embedded(value: Sum, axis: int, before: int, after: int, along_channels: bool) -> Sum:
+    config = [(0, 0, 0)] * value.array.ndim
+    config[axis] = (before, after, 0)
+    layout = list(value.layout)
+    size = value.array.shape[axis] + before + after
+    step = None
+    if along_channels:
+        layout[axis] = (Dim(CHANNEL, size),)
+    else:
+        layout[axis] = _resized(value.layout, axis, size)
+        place = lay.grid_axis(value.layout, axis)
+        step = Pad(tuple((before, after, 0) if i == place else (0, 0, 0) for i in range(len(lay.grid(value.layout)))))
+
+    def embed(x: jax.Array) -> jax.Array:
+        return lax.pad(x, jnp.zeros((), x.dtype), config)
+
+    embedded = extend(value, embed, tuple(layout), step=step)
+    assert isinstance(embedded, Sum)
+    return replace(embedded, name=None)

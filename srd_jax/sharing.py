@@ -1,0 +1,185 @@
+"""Sharing ratios: what share of each X_j every contribution accounts for.
+
+For the contributions vhat_{i->j} of an open sum whose value is X_j, with biases b shared in parts s_{i->j}:
+
+    mu_{i->j} = < vhat_{i->j} + s_{i->j} b , X_j > / ||X_j||^2 ,   sum_i mu_{i->j} = 1
+
+(Han, Kim, Kwak 2024, section 3). A level of a sum knows its value, so < b , X_j > is what its contributions leave
+over of < value , X_j >: no bias is ever traced on its own, and the account closes to rounding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from srd_jax import layout as lay
+from srd_jax.geometry import valid_taps
+from srd_jax.values import Sum, Term
+
+__all__ = ["Bias", "sharing_ratios"]
+
+Bias = Literal["norm", "uniform", "none"]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One term's account: < vhat , X > and ||vhat|| per tap, and which taps read a real position.
+
+    Shapes: (taps, N, *grid), ``valid`` (taps, 1, *grid).
+    """
+
+    inner: jax.Array
+    norm: jax.Array | None
+    valid: np.ndarray
+
+
+def sharing_ratios(total: Sum, bias: Bias) -> list[jax.Array | None]:
+    """The sharing ratios of every term of an open sum that closes with X_j = ``total.array``.
+
+    Args:
+        total: the open sum.
+        bias: how constants are shared: by the norms of the contributions, evenly, or not at all.
+
+    Returns:
+        One (taps, N, *grid) array per term, float32 or wider; None in place of all ones for a single term that is
+        the only contributor of every position.
+    """
+    terms = total.terms
+    valid = [valid_taps(term.steps, lay.grid(term.source.layout))[:, None] for term in terms]
+    keeps_none = bias != "none" or not total.biased
+    if len(terms) == 1 and terms[0].taps == 1 and valid[0].all() and len(total.parts) == 1 and keeps_none:
+        return [None]
+    x = total.array.astype(accumulator(total.array.dtype))
+    shares = _account(total, x, total.layout, bias, dict(zip(map(id, terms), valid, strict=True)), norms=False)
+    square = lay.channel_sum(x * x, total.layout)
+    alive = square > jnp.finfo(square.dtype).tiny
+    safe = jnp.where(alive, square, 1)
+    even = _even([share.valid for share in shares], square.dtype)
+    return [jnp.where(alive, share.inner / safe, part) for share, part in zip(shares, even, strict=True)]
+
+
+def accumulator(dtype: jnp.dtype) -> jnp.dtype:
+    """Inner products and norms accumulate in float32 at least."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def _account(
+    level: Sum, x: jax.Array, layout: lay.Layout, bias: Bias, valid: dict[int, np.ndarray], *, norms: bool
+) -> list[Share]:
+    """The shares of every term below one level, with the level's own bias shared among them."""
+    whole = lay.channel_sum(level.array.astype(x.dtype) * x, layout)
+    only = level.parts[0]
+    keeps_none = bias != "none" or not level.biased
+    if len(level.parts) == 1 and isinstance(only, Term) and only.taps == 1 and not norms and keeps_none:
+        mask = valid[id(only)]
+        return [Share(jnp.where(mask, whole, 0), None, mask)]
+    needs_norms = norms or (level.biased and bias == "norm")
+    shares: list[Share] = []
+    for part in level.parts:
+        if isinstance(part, Sum):
+            shares += _account(part, x, layout, bias, valid, norms=needs_norms)
+        else:
+            inner, norm = _products(part, x, layout, norms=needs_norms)
+            shares.append(Share(inner, norm, valid[id(part)]))
+    if bias == "none":
+        return shares
+    left_over = whole - sum(jnp.sum(share.inner, 0) for share in shares)
+    by_norm = level.biased and bias == "norm"
+    parts = _by_norm(shares) if by_norm else _even([share.valid for share in shares], x.dtype)
+    return [
+        Share(share.inner + part * left_over, share.norm, share.valid)
+        for share, part in zip(shares, parts, strict=True)
+    ]
+
+
+def _even(valid: Sequence[np.ndarray], dtype: jnp.dtype) -> list[np.ndarray]:
+    """One over the number of contributors, for each contributor; zeros where there is none."""
+    count = sum(mask.sum(0) for mask in valid)
+    return [(mask / np.maximum(count, 1)).astype(dtype) for mask in valid]
+
+
+def _by_norm(shares: Sequence[Share]) -> list[jax.Array]:
+    """s_{i->j} = ||vhat_{i->j}|| / sum_i' ||vhat_{i'->j}||, an even split where every contribution is zero."""
+    norms = [share.norm for share in shares if share.norm is not None]
+    assert len(norms) == len(shares)
+    total = sum(jnp.sum(norm, 0) for norm in norms)
+    some = total > 0
+    safe = jnp.where(some, total, 1)
+    even = _even([share.valid for share in shares], norms[0].dtype)
+    return [jnp.where(some, norm / safe, part) for norm, part in zip(norms, even, strict=True)]
+
+
+def _products(term: Term, x: jax.Array, layout: lay.Layout, *, norms: bool) -> tuple[jax.Array, jax.Array | None]:
+    """< vhat , X > for every tap, and ||vhat|| where asked: (taps, N, *grid)."""
+
+    def products(vhat: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        vhat = vhat.astype(x.dtype)
+        inner = lay.channel_sum(vhat * x, layout)
+        return inner, _safe_sqrt(lay.channel_sum(vhat * vhat, layout)) if norms else None
+
+    if term.taps == 1:
+        return jax.tree.map(lambda p: p[None], products(_contributions(term)(0, 0)))
+    if term.switches is not None and not norms and not term.after_mix:
+        return _pooled_products(term, x), None
+    contribution = _contributions(term)
+    pool = term.pool_taps
+    mix = term.taps // pool
+
+    @jax.checkpoint
+    def one(tap: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        return products(contribution(tap // mix, tap % mix))
+
+    return lax.map(one, jnp.arange(term.taps))
+
+
+def _contributions(term: Term):
+    """``(pool offset, kernel offset)`` to vhat at that tap, in the layout of the open sum."""
+    mix, switches = term.mix, term.switches
+    operand = term.operand if mix is None else mix.pad(term.operand, 0)
+    index = None
+    if switches is not None:
+        index = switches.index if mix is None else mix.pad(switches.index, -1)
+
+    def contribution(offset: jax.Array | int, tap: jax.Array | int) -> jax.Array:
+        read = operand if mix is None else mix.gather(operand, tap)
+        if index is not None:
+            chosen = index if mix is None else mix.gather(index, tap)
+            read = jnp.where(chosen == offset, read, 0)
+        return term.after(read if mix is None else mix.local(read, tap))
+
+    return contribution
+
+
+def _pooled_products(term: Term, x: jax.Array) -> jax.Array:
+    """< vhat , X > = < v , W_t^T X > for a max pool before a linear step: one pass over the step's taps serves every
+    offset of the pool, since the offsets only choose among the channels of v.
+    """  # noqa: D205
+    mix, switches = term.mix, term.switches
+    assert switches is not None
+    operand = term.operand if mix is None else mix.pad(term.operand, 0)
+    index = switches.index if mix is None else mix.pad(switches.index, -1)
+    gathered = term.layout if mix is None else mix.gathered
+
+    @jax.checkpoint
+    def one(tap: jax.Array) -> jax.Array:
+        read = operand if mix is None else mix.gather(operand, tap)
+        chosen = index if mix is None else mix.gather(index, tap)
+        like = jax.ShapeDtypeStruct(read.shape, read.dtype)
+        back = jax.linear_transpose(lambda v: term.after(v if mix is None else mix.local(v, tap)).astype(x.dtype), like)
+        product = read.astype(x.dtype) * back(x)[0].astype(x.dtype)
+        parts = (jnp.where(chosen == offset, product, 0) for offset in range(switches.taps))
+        return jnp.stack([lay.channel_sum(part, gathered) for part in parts])
+
+    taps = lax.map(one, jnp.arange(mix.taps if mix is not None else 1))
+    return jnp.swapaxes(taps, 0, 1).reshape((-1, *taps.shape[2:]))
+
+
+def _safe_sqrt(square: jax.Array) -> jax.Array:
+    """A square root whose derivative at zero is zero."""
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)

@@ -1,0 +1,127 @@
+"""The transformations: a function from images to logits becomes one that explains them."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from srd_jax.assemble import assemble
+from srd_jax.errors import ImageError, ShapeError
+from srd_jax.flow import Flow
+from srd_jax.head import Contrast, HeadKind
+from srd_jax.interpreter import interpret
+from srd_jax.sharing import Bias
+from srd_jax.tracing import trace
+
+__all__ = ["decompose", "explain"]
+
+Model = Callable[[Any, Array], Array]
+"""``f(variables, images) -> logits``: any pytree, (N, *grid, C), (N, classes)."""
+
+
+def decompose(
+    f: Model, *, bias: Bias = "norm", head: HeadKind = "linear", channel_axis: int = -1
+) -> Callable[[Any, Array], tuple[Float[Array, "n classes"], Flow]]:
+    """Make a function that runs ``f`` and returns its logits with the flow of relevance through it.
+
+    Like `jax.grad` it returns a function, which composes with `jax.jit`, `jax.vmap` and `jax.grad`. The images of a
+    batch are independent: each is explained as if it were alone.
+
+    Args:
+        f: ``f(variables, images) -> logits``, in evaluation mode: pure, and without any exchange between images.
+        bias: how constants are shared among contributions: ``"norm"`` (the authors') in proportion to their norms,
+            ``"uniform"`` evenly, ``"none"`` not at all; then the biases keep their part (`Flow.kept_by_biases`).
+        head: how the logit becomes relevance at the encoder's output: ``"linear"`` by the gradient through the head (the
+            authors' formula for average pooling and a dense layer), ``"gradcam"`` the Grad-CAM map there (the authors'
+            choice for VGG), ``"sharing"`` by sharing ratios all the way from the logit.
+        channel_axis: axis of ``images`` that holds the channels; axis 0 is the batch, all others are positions.
+
+    Returns:
+        ``decomposed(variables, images) -> (logits, flow)``.
+
+    Raises:
+        ValueError: an unknown option.
+        ShapeError: raised by the returned function: images of the wrong rank, or logits that are not (N, classes).
+        ImageError: raised by the returned function: pixels that are not finite, where values are known.
+        UnsupportedPrimitiveError: raised by the returned function: a step of ``f`` that has no sharing rule.
+
+    Source: Han, Kim, Kwak, ICLR 2024, arXiv 2402.03348.
+    """
+    _one_of("bias", bias, get_args(Bias))
+    _one_of("head", head, get_args(HeadKind))
+    tracer = jax.make_jaxpr(f, return_shape=True)
+
+    def decomposed(variables: Any, images: Array) -> tuple[Float[Array, "n classes"], Flow]:
+        images = check_images(images, channel_axis)
+        program = trace(tracer, variables, images)
+        interpreter, env, logits = interpret(program, jax.tree.leaves(variables), images, channel_axis, bias)
+        flow = assemble(interpreter, program, env, logits, head)
+        return logits.array, flow
+
+    return decomposed
+
+
+def explain(
+    f: Model,
+    *,
+    bias: Bias = "norm",
+    contrast: Contrast | None = "spatial",
+    head: HeadKind = "linear",
+    channel_axis: int = -1,
+) -> Callable[..., Float[Array, "n ..."]]:
+    """Make a function that returns the heatmap of a class at the input's pixels.
+
+    Args:
+        f: as in `decompose`.
+        bias: as in `decompose`.
+        contrast: ``"spatial"`` (the authors') subtracts from the encoder's relevance its mean over positions, ``"class"``
+            its mean over all classes, None nothing: then the heatmap sums to the logit.
+        head: as in `decompose`.
+        channel_axis: as in `decompose`.
+
+    Returns:
+        ``explained(variables, images, targets=None) -> heatmaps``: (N, *grid) for an int or (N,) targets, (N, K, *grid)
+        for (N, K); None explains the predicted class. float32 or wider.
+
+    Raises:
+        ValueError: an unknown option.
+        SRDError: raised by the returned function, as in `decompose`; TargetError for a class that does not exist.
+
+    Source: Han, Kim, Kwak, ICLR 2024, arXiv 2402.03348.
+    """
+    _one_of("contrast", contrast, (*get_args(Contrast), None))
+    decomposed = decompose(f, bias=bias, head=head, channel_axis=channel_axis)
+
+    def explained(variables: Any, images: Array, targets: Any = None) -> Float[Array, "n ..."]:
+        _, flow = decomposed(variables, images)
+        return flow.relevance(targets, contrast=contrast)[flow.layers[0].name]
+
+    return explained
+
+
+def check_images(images: Any, channel_axis: int) -> Array:
+    """Images as an array of floats, checked as far as they are known while tracing.
+
+    Raises:
+        ShapeError: fewer than three axes, an empty axis, or integers.
+        ImageError: NaN or infinite pixels.
+    """
+    images = jnp.asarray(images)
+    if images.ndim < 3 or 0 in images.shape or channel_axis % images.ndim == 0:
+        raise ShapeError(
+            f"images must be (N, *grid, C) with N first and channels on axis {channel_axis}; got shape {images.shape}"
+            + (". A single image needs a batch axis: images[None]" if images.ndim == 3 - 1 else "")
+        )
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ShapeError(f"images must be floating point, as the model's preprocessing makes them; got {images.dtype}")
+    if not isinstance(images, jax.core.Tracer) and not np.isfinite(np.asarray(images, np.float32)).all():
+        raise ImageError("images hold NaN or infinite pixels; no explanation of them would mean anything")
+    return images
+
+
+def _one_of(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{option} must be one of {', '.join(map(repr, allowed))}, not {value!r}")

@@ -1,0 +1,259 @@
+"""What the interpreter knows of a value that depends on the image: a map of PFVs, or a sum that is still open."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import jax
+
+from srd_jax import layout as lay
+from srd_jax.geometry import Copy, Regrid, Step, count_taps
+from srd_jax.layout import Layout
+
+__all__ = ["Linear", "Map", "Mix", "Switches", "Sum", "Term", "Value"]
+
+Linear = Callable[[jax.Array], jax.Array]
+"""A linear, position-wise function from one array to another."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """A node's PFVs or any position-wise function of them: v_i.
+
+    Attributes:
+        array: the value.
+        layout: what its axes mean.
+        node: index of the node whose PFVs it is a function of.
+        ref: identifier of the value in the traced program.
+    """
+
+    array: jax.Array
+    layout: Layout
+    node: int
+    ref: int = -1
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A linear step that mixes positions, one tap at a time: the sum over taps of ``local(gather(pad(x), tap), tap)``.
+
+    Attributes:
+        taps: how many taps there are.
+        pad: ``(x, fill)`` to the array from which every tap reads.
+        gather: ``(padded, tap)`` to what each later position reads at that tap; positions move, channels stay.
+        local: ``(gathered, tap)`` to the tap's contribution in the layout of the step's output, position-wise.
+        gathered: layout of what ``gather`` returns.
+    """
+
+    taps: int
+    pad: Callable[[jax.Array, float], jax.Array]
+    gather: Callable[[jax.Array, jax.Array], jax.Array]
+    local: Callable[[jax.Array, jax.Array], jax.Array]
+    gathered: Layout
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Which offset of its window each channel of a max-pooled PFV came from.
+
+    Attributes:
+        index: integers of the pooled map's shape; -1 where padding was added later.
+        taps: offsets in a window.
+    """
+
+    index: jax.Array
+    taps: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """The contributions of one earlier map to an open sum, waiting for its X_j: vhat_{i->j}, tap by tap.
+
+    Attributes:
+        source: the value the contributions start from.
+        operand: what ``mix`` reads: the source after selections and a max pool.
+        layout: of ``operand``.
+        steps: how positions have moved since the source, for scalar maps.
+        switches: of a max pool on the way, None without one.
+        mix: the mixing step, None so far without one.
+        chain: linear position-wise steps after ``mix``.
+        after_mix: how many of ``steps`` come after the mixing step.
+    """
+
+    source: Map
+    operand: jax.Array
+    layout: Layout
+    steps: tuple[Step, ...] = ()
+    switches: Switches | None = None
+    mix: Mix | None = None
+    chain: tuple[Linear, ...] = ()
+    after_mix: int = 0
+
+    @property
+    def taps(self) -> int:
+        """Contributions to every later position, those from padding included."""
+        return count_taps(self.steps)
+
+    @property
+    def is_selection(self) -> bool:
+        """Whether it only selects values, so that a mixing step can be composed with it."""
+        return self.mix is None and not self.chain
+
+    @property
+    def pool_taps(self) -> int:
+        """Offsets of the max pool on the way, 1 without one."""
+        return self.switches.taps if self.switches is not None else 1
+
+    def after(self, array: jax.Array) -> jax.Array:
+        """The chain applied to a contribution."""
+        for step in self.chain:
+            array = step(array)
+        return array
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An open sum: terms and the values that were added to them on the way to X_j.
+
+    Attributes:
+        array: the value so far.
+        layout: what its axes mean.
+        parts: terms, and sums that came with biases of their own (the branches of a residual sum).
+        biased: whether a constant was added at this level, to be shared among all terms below.
+        scope: name of the step that last extended it.
+        name: name given to it by the user.
+        ref: identifier of the value in the traced program.
+    """
+
+    array: jax.Array
+    layout: Layout
+    parts: tuple["Sum | Term", ...]
+    biased: bool = False
+    scope: str = ""
+    name: str | None = None
+    ref: int = -1
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Every term, in order."""
+        return tuple(term for part in self.parts for term in (part.terms if isinstance(part, Sum) else (part,)))
+
+    @property
+    def selection(self) -> Term | None:
+        """The one term of a sum that only selects values of one map (pad, slice, max pool), else None."""
+        if len(self.parts) == 1 and not self.biased and isinstance(self.parts[0], Term):
+            return self.parts[0] if self.parts[0].is_selection else None
+        return None
+
+
+Value = Map | Sum
+
+
+def open_sum(value: Value) -> Sum:
+    """A value as a sum: a map is a sum of one contribution from itself."""
+    if isinstance(value, Sum):
+        return value
+    return Sum(value.array, value.layout, (Term(value, value.array, value.layout),))
+
+
+def extend(value: Value, fn: Linear, layout: Layout, *, step: Step | None = None) -> Value:
+    """Apply a linear position-wise function to a value and to each of its contributions.
+
+    Args:
+        value: a map or an open sum.
+        fn: linear, without a constant; may move positions as ``step`` says.
+        layout: of the result.
+        step: how ``fn`` moves positions, None if it does not.
+    """
+    array = fn(value.array)
+    if isinstance(value, Map):
+        if step is None:
+            return replace(value, array=array, layout=layout, ref=-1)
+        return Sum(array, layout, (Term(value, array, layout, (step,)),))
+    parts = tuple(_extend_part(part, fn, layout, step) for part in value.parts)
+    return replace(value, array=array, layout=layout, parts=parts, ref=-1)
+
+
+def _extend_part(part: Sum | Term, fn: Linear, layout: Layout, step: Step | None) -> Sum | Term:
+    if isinstance(part, Sum):
+        parts = tuple(_extend_part(inner, fn, layout, step) for inner in part.parts)
+        return replace(part, array=fn(part.array), layout=layout, parts=parts)
+    steps = part.steps if step is None else (*part.steps, step)
+    moved = part.after_mix + (step is not None)
+    return replace(part, chain=(*part.chain, fn), steps=steps, after_mix=moved)
+
+
+def select(value: Value, fn: Callable[[jax.Array, float], jax.Array], layout: Layout, step: Step | None) -> Value:
+    """Apply a selection (of positions, channels or axes) that leaves an open selection open to composition.
+
+    Args:
+        value: a map or an open sum.
+        fn: ``(array, fill)`` to the selected array, ``fill`` where nothing is selected.
+        layout: of the result.
+        step: how positions move, None if they do not.
+    """
+
+    def linear(x: jax.Array) -> jax.Array:
+        return fn(x, 0)
+
+    term = value.selection if isinstance(value, Sum) else None
+    if isinstance(value, Map) or term is None:
+        return extend(value, linear, layout, step=step)
+    steps = term.steps if step is None else (*term.steps, step)
+    switches = term.switches and replace(term.switches, index=fn(term.switches.index, -1))
+    selected = replace(term, operand=linear(term.operand), layout=layout, steps=steps, switches=switches)
+    return replace(value, array=selected.operand, layout=layout, parts=(selected,), ref=-1)
+
+
+def restructure(value: Value, fn: Callable[[jax.Array, float], jax.Array], layout: Layout) -> Value:
+    """Apply a selection that leaves positions where they are, but for grid axes of extent 1 that come or go."""
+    before, after = lay.grid(value.layout), lay.grid(layout)
+    if isinstance(value, Map) or before == after:
+        return select(value, fn, layout, None)
+    return select(value, fn, layout, Regrid(after, len(before)))
+
+
+def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, scope: str) -> Sum:
+    """The open sum that a mixing step starts from a selection.
+
+    Args:
+        term: a selection of a map's values.
+        array: the step's whole output.
+        layout: of the output.
+        mix: the step, tap by tap.
+        step: how the step moves positions.
+        scope: name of the step.
+    """
+    started = replace(term, mix=mix, steps=(*term.steps, step))
+    return Sum(array, layout, (started,), scope=scope)
+
+
+def align(value: Sum, layout: Layout) -> Sum:
+    """Give a sum the layout it has as a part of a larger sum, copying single PFVs over positions where needed.
+
+    Raises:
+        LayoutError: one axis means different things in the two layouts.
+    """
+    lay.unify([value.layout, layout])
+    own = {dim.kind for dim in lay.position_dims(value.layout)}
+    wanted = lay.position_dims(layout)
+    added = tuple(axis for axis, dim in enumerate(wanted) if dim.kind not in own)
+    if not added:
+        return replace(value, layout=layout)
+    step = Copy(tuple(dim.size for dim in wanted), added)
+    aligned = extend(value, lambda x: x, layout, step=step)
+    assert isinstance(aligned, Sum)
+    return aligned
+
+
+def joined(left: Value, right: Value, array: jax.Array, scope: str) -> Sum:
+    """The sum of two values that depend on the image; each keeps the biases that it came with.
+
+    Raises:
+        LayoutError: one axis means positions in one and channels in the other.
+    """
+    layout = lay.unify([left.layout, right.layout])
+    parts: list[Sum | Term] = []
+    for value in (left, right):
+        branch = align(open_sum(value), layout)
+        parts += [branch] if branch.biased else branch.parts
+    return Sum(array, layout, tuple(parts), scope=scope)
