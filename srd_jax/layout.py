@@ -163,7 +163,9 @@ def _unify_axis(axes: Sequence[Axis]) -> Axis:
             continue
         elif kinds(chosen) <= {COPY}:
             chosen = axis
-        elif kinds(chosen) != {CHANNEL} or kinds(axis) != {CHANNEL}:
+        elif kinds(chosen) <= {CHANNEL, COPY} and kinds(axis) <= {CHANNEL, COPY}:
+            chosen = axis if COPY in kinds(chosen) else chosen
+        else:
             raise LayoutError(f"one axis runs over {_list(chosen)} in one operand and {_list(axis)} in another")
     return chosen
 

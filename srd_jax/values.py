@@ -1,13 +1,14 @@
 """What the interpreter knows of a value that depends on the image: a map of PFVs, or a sum that is still open."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import jax
+import jax.numpy as jnp
 
 from srd_jax import layout as lay
 from srd_jax.geometry import Copy, Regrid, Step, count_taps
-from srd_jax.layout import Layout
+from srd_jax.layout import COPY, Dim, Layout
 
 __all__ = ["Linear", "Map", "Mix", "Switches", "Sum", "Term", "Value"]
 
@@ -210,6 +211,17 @@ def restructure(value: Value, fn: Callable[[jax.Array, float], jax.Array], layou
     if isinstance(value, Map) or before == after:
         return select(value, fn, layout, None)
     return select(value, fn, layout, Regrid(after, len(before)))
+
+
+def broadcast(value: Value, shape: Sequence[int]) -> Value:
+    """Repeat a value along axes of extent 1, as elementwise primitives do by themselves."""
+    if value.array.shape == tuple(shape):
+        return value
+    layout = tuple(
+        (Dim(COPY, size),) if old == 1 and size != 1 else dims
+        for dims, old, size in zip(value.layout, value.array.shape, shape, strict=True)
+    )
+    return restructure(value, lambda x, _: jnp.broadcast_to(x, shape), layout)
 
 
 def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, scope: str) -> Sum:

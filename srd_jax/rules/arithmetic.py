@@ -9,7 +9,7 @@ from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
 from srd_jax.registry import register_rule
-from srd_jax.rules.positionwise import positionwise, same_node
+from srd_jax.rules.positionwise import positionwise, same_node, spread
 from srd_jax.tracing import Equation, bind
 from srd_jax.values import Map, Sum, Value, extend, joined
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @register_rule(jp.add_p, "add_any", jp.sub_p)
 def add(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """A sum of branches joins their terms: X_j = sum_i vhat_{i->j} + b. A constant is bias."""
-    left, right = operands
+    left, right = spread(equation, operands)
     subtracts = equation.primitive is jp.sub_p
     if isinstance(left, Map | Sum) and isinstance(right, Map | Sum):
         if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
@@ -29,7 +29,7 @@ def add(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any])
         return joined(left, _negated(right) if subtracts else right, array, equation.scope)
     value = left if isinstance(left, Map | Sum) else right
     signed = _negated(value) if subtracts and value is right else value
-    return add_constant(signed, bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in operands))[0])
+    return add_constant(signed, bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in (left, right)))[0])
 
 
 def _negated(value: Value) -> Value:
@@ -44,32 +44,32 @@ def add_constant(value: Value, array: jax.Array) -> Value:
 @register_rule(jp.mul_p)
 def multiply(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """A constant scales; of two values that depend on the images, the gate is held fixed."""
-    left, right = operands
+    left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
         return _scaled(left, equation, lambda x: (x, right))
     if not isinstance(left, Map | Sum):
         return _scaled(right, equation, lambda x: (left, x))
-    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, operands) is not None:
+    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if _gates(right, left):
-        return _scaled(_spread(left, right), equation, lambda x: (x, right.array))
+        return _scaled(_laid_out(left, right), equation, lambda x: (x, right.array))
     if _gates(left, right):
-        return _scaled(_spread(right, left), equation, lambda x: (left.array, x))
+        return _scaled(_laid_out(right, left), equation, lambda x: (left.array, x))
     return _two_maps(interpreter, equation)
 
 
 @register_rule(jp.div_p)
 def divide(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """Division by a constant scales; a denominator that depends on the images is held fixed, as a gate is."""
-    left, right = operands
+    left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
         return _scaled(left, equation, lambda x: (x, right))
     if not isinstance(left, Map | Sum):
         return positionwise(interpreter, equation, operands)
-    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, operands) is not None:
+    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if _gates(right, left):
-        return _scaled(_spread(left, right), equation, lambda x: (x, right.array))
+        return _scaled(_laid_out(left, right), equation, lambda x: (x, right.array))
     return _two_maps(interpreter, equation)
 
 
@@ -77,7 +77,7 @@ def _scaled(value: Value, equation: Equation, arguments: Any) -> Value:
     return extend(value, lambda x: bind(equation, *arguments(x))[0], value.layout)
 
 
-def _spread(value: Value, gate: Value) -> Value:
+def _laid_out(value: Value, gate: Value) -> Value:
     """The value with the layout of its product with a gate."""
     return replace(value, layout=lay.unify([value.layout, gate.layout])) if isinstance(value, Map) else value
 

@@ -14,7 +14,7 @@ from srd_jax import layout as lay
 from srd_jax.layout import CHANNEL, COPY, Layout
 from srd_jax.registry import register_rule
 from srd_jax.tracing import Equation, bind
-from srd_jax.values import Map, Sum, Value, extend, restructure
+from srd_jax.values import Map, Sum, Value, broadcast, extend, restructure
 
 if TYPE_CHECKING:
     from srd_jax.interpreter import Interpreter
@@ -35,7 +35,7 @@ def positionwise(interpreter: "Interpreter", equation: Equation, operands: Seque
 
     The rule to register for an activation of your own.
     """
-    maps = [interpreter.close(x) if isinstance(x, Map | Sum) else x for x in operands]
+    maps = [interpreter.close(x) if isinstance(x, Map | Sum) else x for x in spread(equation, operands)]
     inputs = [x for x in maps if isinstance(x, Map)]
     node = same_node(interpreter, inputs)
     if node is None:
@@ -45,6 +45,12 @@ def positionwise(interpreter: "Interpreter", equation: Equation, operands: Seque
     layout = lay.unify([x.layout for x in inputs])
     arrays = bind(equation, *(x.array if isinstance(x, Map) else x for x in maps))
     return [Map(array, layout, node) for array in arrays]
+
+
+def spread(equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    """Operands that depend on the images, repeated to the shape of an elementwise result."""
+    shape = equation.out_shapes[0].shape
+    return [broadcast(x, shape) if isinstance(x, Map | Sum) else x for x in operands]
 
 
 def same_node(interpreter: "Interpreter", maps: Sequence[Map]) -> int | None:
