@@ -168,12 +168,21 @@ def interpret(
     for equation in program.equations:
         operands = [read(operand) for operand in equation.operands]
         if not any(isinstance(value, Map | Sum) for value in operands):
-            results = bind(equation, *operands)
+            results = _constants(equation, operands)
         else:
             results = _apply_rule(interpreter, equation, operands)
         for ref, result in zip(equation.results, results, strict=True):
             env[ref] = replace(result, ref=ref) if isinstance(result, Map | Sum) else result
     return interpreter, env, read(program.output)
+
+
+def _constants(equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    """Run an equation that does not depend on the images; scalars stay known while tracing (a padding value, say)."""
+    known = not any(isinstance(x, jax.core.Tracer) for x in operands)
+    if known and all(shape is not None and shape.size == 1 for shape in equation.out_shapes):
+        with jax.ensure_compile_time_eval():
+            return bind(equation, *operands)
+    return bind(equation, *operands)
 
 
 def _apply_rule(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Any]:

@@ -1,0 +1,24 @@
+"""ResNets and VGGs in Flax Linen with torchvision's weights, and what goes with them: photos and class names."""
+
+from .labels import imagenet_labels, resolve_target
+from .photos import SAMPLES, crop, preprocess, sample_photo
+from .resnet import ResNet
+from .vgg import VGG
+from .weights import to_torchvision
+from .zoo import Model, build, load, names
+
+__all__ = [
+    "SAMPLES",
+    "VGG",
+    "Model",
+    "ResNet",
+    "build",
+    "crop",
+    "imagenet_labels",
+    "load",
+    "names",
+    "preprocess",
+    "resolve_target",
+    "sample_photo",
+    "to_torchvision",
+]

@@ -1,0 +1,84 @@
+"""torchvision's parameter names and layouts against those of the Flax ports, one parameter at a time.
+
+The ports' modules are named so that a path joined by dots is torchvision's name but for its last part. Convolutions go
+from (out, in, kh, kw) to (kh, kw, in, out), dense kernels from (out, in) to (in, out). VGG's first dense layer reads a
+flattened 7x7 map: channel-major in torchvision, channel-minor here.
+"""
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from .vgg import GRID
+
+__all__ = ["accept", "from_torchvision", "rename_timm", "to_torchvision", "torchvision_name", "torchvision_shape"]
+
+_SUFFIXES = {
+    ("params", "kernel"): "weight",
+    ("params", "scale"): "weight",
+    ("params", "bias"): "bias",
+    ("batch_stats", "mean"): "running_mean",
+    ("batch_stats", "var"): "running_var",
+}
+_FLATTENED = "classifier.0.weight"
+_TIMM = {"pre_logits.fc1.": "classifier.0.", "pre_logits.fc2.": "classifier.3.", "head.fc.": "classifier.6."}
+
+
+def torchvision_name(path: tuple[str, ...]) -> str:
+    """Name in torchvision of the Flax variable at `path`, such as ("params", "layer1.0", "conv1", "kernel")."""
+    return ".".join((*path[1:-1], _SUFFIXES[path[0], path[-1]]))
+
+
+def rename_timm(name: str) -> str:
+    """Name in torchvision of a VGG parameter that timm renamed; any other name as it is."""
+    for old, new in _TIMM.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
+
+
+def torchvision_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape in torchvision of a Flax variable of this shape."""
+    if len(shape) == 4:
+        kh, kw, c_in, c_out = shape
+        return (c_out, c_in, kh, kw)
+    return shape[::-1]
+
+
+def accept(name: str, array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."] | None:
+    """The array in torchvision's shape, or None if it does not fit.
+
+    timm stores VGG's dense layers as convolutions, the first with a 7x7 kernel; read in (in, kh, kw) order such a
+    kernel is torchvision's dense kernel.
+
+    Args:
+        name: torchvision's name.
+        array: the parameter found under that name.
+        shape: torchvision's shape.
+    """
+    if array.shape == shape:
+        return array
+    if name.startswith("classifier.") and len(shape) == 2:
+        side = GRID if name == _FLATTENED else 1
+        if array.shape == (shape[0], shape[1] // side**2, side, side):
+            return array.reshape(shape)
+    return None
+
+
+def from_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """A parameter in torchvision's layout (out first) to the Flax layout (out last)."""
+    if array.ndim == 4:
+        return array.transpose(2, 3, 1, 0)
+    if name == _FLATTENED:
+        out = array.shape[0]
+        return array.reshape(out, -1, GRID, GRID).transpose(2, 3, 1, 0).reshape(-1, out)
+    return array.T
+
+
+def to_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """A parameter in the Flax layout (out last) to torchvision's (out first): the inverse of `from_torchvision`."""
+    if array.ndim == 4:
+        return array.transpose(3, 2, 0, 1)
+    if name == _FLATTENED:
+        out = array.shape[1]
+        return array.reshape(GRID, GRID, -1, out).transpose(3, 2, 0, 1).reshape(out, -1)
+    return array.T

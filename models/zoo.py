@@ -1,0 +1,154 @@
+"""The models by name: module, weights, preprocessing and labels in one value."""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Float32, Shaped
+
+from srd_jax.errors import ImageError, LayerError, ShapeError
+
+from . import photos, weight_files
+from .labels import imagenet_labels
+from .resnet import ResNet
+from .vgg import VGG
+from .weights import Variables, class_count, from_torchvision, untrained
+
+__all__ = ["Model", "build", "load", "names"]
+
+IMAGENET_CLASSES = 1000
+SIZE = 224
+
+_BUILDERS: Mapping[str, Callable[..., ResNet | VGG]] = MappingProxyType(
+    {
+        "resnet18": partial(ResNet, (2, 2, 2, 2), bottleneck=False),
+        "resnet34": partial(ResNet, (3, 4, 6, 3), bottleneck=False),
+        "resnet50": partial(ResNet, (3, 4, 6, 3), bottleneck=True),
+        "resnet101": partial(ResNet, (3, 4, 23, 3), bottleneck=True),
+        "resnet152": partial(ResNet, (3, 8, 36, 3), bottleneck=True),
+        **{
+            f"vgg{layers}{suffix}": partial(VGG, depths, batch_norm=bool(suffix))
+            for layers, depths in (
+                (11, (1, 1, 2, 2, 2)),
+                (13, (2, 2, 2, 2, 2)),
+                (16, (2, 2, 3, 3, 3)),
+                (19, (2, 2, 4, 4, 4)),
+            )
+            for suffix in ("", "_bn")
+        },
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network ready to be explained.
+
+    Attributes:
+        name: as in `names()`.
+        apply: (variables, images) -> logits, images (N, H, W, 3) normalised floats, logits (N, classes) float32; a pure
+            function to transform, jit and differentiate. Raises ShapeError for other shapes, ImageError for integers.
+        variables: Flax's {"params": ..., "batch_stats": ...}, float32 arrays.
+        preprocess: photo -> (size, size, 3) float32, `photos.preprocess`.
+        labels: class names in logit order.
+        layers: names of the PFV maps (every ReLU's output) in forward order.
+        trained: whether the weights were given or pretrained rather than drawn at random.
+        size: side in pixels of the images it was made for; others work.
+    """
+
+    name: str
+    apply: Callable[[Variables, Any], Float[jax.Array, "N classes"]] = field(repr=False)
+    variables: Variables = field(repr=False)
+    preprocess: Callable[..., Float32[np.ndarray, "H W 3"]] = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
+    layers: tuple[str, ...] = field(repr=False)
+    trained: bool
+    size: int
+
+
+def names() -> tuple[str, ...]:
+    """Names of the models that `load` knows."""
+    return tuple(_BUILDERS)
+
+
+def build(name: str, *, num_classes: int = IMAGENET_CLASSES, dtype: Any = jnp.float32) -> ResNet | VGG:
+    """The Flax module of a model, without weights.
+
+    Raises:
+        LayerError: if there is no model of that name.
+    """
+    if name not in _BUILDERS:
+        close = difflib.get_close_matches(name.lower(), _BUILDERS, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(_BUILDERS)}."
+        raise LayerError(f"there is no model {name!r}: {hint}")
+    return _BUILDERS[name](num_classes=num_classes, dtype=dtype)
+
+
+def load(
+    name: str,
+    weights: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    dtype: Any = jnp.float32,
+    num_classes: int | None = None,
+) -> Model:
+    """A model with its weights.
+
+    Args:
+        name: one of `names()`.
+        weights: None for torchvision's ImageNet weights from the Hugging Face hub (downloaded once, then cached),
+            "untrained" for random ones, else a mapping of torchvision's or timm's parameter names to arrays, or the
+            path of a .safetensors, .pth or .pt file.
+        seed: of the random weights.
+        dtype: computation dtype, such as `jnp.bfloat16`; the variables stay float32.
+        num_classes: number of logits; by default what the weights have, or 1000.
+
+    Raises:
+        LayerError: if there is no model of that name.
+        WeightsError: if the weights cannot be had, cannot be read safely, or do not fit.
+    """
+    build(name)  # an unknown name should not cost a download
+    if isinstance(weights, str) and weights == "untrained":
+        state = None
+    else:
+        state = weight_files.read(weight_files.download(name) if weights is None else weights)
+    if num_classes is None:
+        num_classes = (class_count(state) if state is not None else None) or IMAGENET_CLASSES
+    module = build(name, num_classes=num_classes, dtype=dtype)
+    template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    variables = untrained(template, seed) if state is None else from_torchvision(template, state, name)
+    labels = imagenet_labels() if num_classes == IMAGENET_CLASSES else tuple(f"class {i}" for i in range(num_classes))
+    return Model(
+        name=name,
+        apply=_checked(module),
+        variables=variables,
+        preprocess=photos.preprocess,
+        labels=labels,
+        layers=module.layers,
+        trained=state is not None,
+        size=SIZE,
+    )
+
+
+def _checked(module: ResNet | VGG) -> Callable[[Variables, Any], Float[jax.Array, "N classes"]]:
+    """The module's forward pass behind a check of the images."""
+    least = module.min_extent
+
+    def apply(variables: Variables, images: Shaped[jax.Array | np.ndarray, "..."]) -> Float[jax.Array, "N classes"]:
+        if images.ndim != 4 or images.shape[-1] != 3:
+            hint = "; add the batch axis with images[None]" if images.ndim == 3 else ""
+            raise ShapeError(f"images must be (N, height, width, 3), not {images.shape}{hint}.")
+        if min(images.shape[1:3]) < least:
+            raise ShapeError(f"images must have at least {least} x {least} pixels, not {images.shape[1:3]}.")
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise ImageError(f"images must be normalised floats, not {images.dtype}; use the model's preprocess first.")
+        return cast(jax.Array, module.apply(variables, images))
+
+    return apply

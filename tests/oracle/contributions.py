@@ -1,0 +1,235 @@
+"""What each PFV contributes to a later pre-activation: one explicit vhat per tap, and the bias beside them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float64
+
+from .description import (
+    AvgPool,
+    Branch,
+    ChannelMix,
+    Conv,
+    Gate,
+    Grid,
+    Identity,
+    MaxPool,
+    MixingStep,
+    PointwiseStep,
+    Slice,
+    Window,
+)
+
+__all__ = [
+    "BranchSum",
+    "Contribution",
+    "Values",
+    "bias_of",
+    "branch_sums",
+    "flat",
+    "linear_part",
+    "pool_taps",
+    "positions",
+    "sigmoid",
+]
+
+Array = Float64[np.ndarray, "..."]
+Vector = Float64[np.ndarray, " c"]
+Values = Mapping[str, Float64[np.ndarray, "*grid c"]]
+
+
+def positions(grid: Grid) -> Iterator[Grid]:
+    """The positions of a grid, in row-major order."""
+    return product(*(range(n) for n in grid))
+
+
+def flat(position: Grid, grid: Grid) -> int:
+    """The row-major index of a position."""
+    return int(np.ravel_multi_index(position, grid))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x))."""
+    return 1 / (1 + np.exp(-x))
+
+
+@dataclass(frozen=True, eq=False)
+class Contribution:
+    """What X_j receives through one tap from the PFV at `position` of the map `source`."""
+
+    source: str
+    position: Grid
+    vhat: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class BranchSum:
+    """One branch's part of one X_j: the sum of its contributions, plus its bias.
+
+    Attributes:
+        contributions: one per tap inside the source map; taps in the padding contribute nothing and share no bias.
+        bias: the branch's own bias, carried through its later steps.
+        single: whether the branch has one tap per output by its shape.
+    """
+
+    contributions: tuple[Contribution, ...]
+    bias: Vector
+    single: bool
+
+    @property
+    def value(self) -> Vector:
+        """The branch's value at this position."""
+        return sum((c.vhat for c in self.contributions), self.bias)
+
+
+def kernel_matrix(conv: Conv, offset: Grid) -> Float64[np.ndarray, "c_in c_out"]:
+    """The dense matrix of a convolution's tap: zero between channels of different groups."""
+    tap = conv.kernel[offset]
+    per_group, out = tap.shape
+    matrix = np.zeros((per_group * conv.groups, out))
+    for o in range(out):
+        group = o // (out // conv.groups)
+        matrix[group * per_group : (group + 1) * per_group, o] = tap[:, o]
+    return matrix
+
+
+def padded_window(conv: Conv) -> Window:
+    """A convolution's window; an explicit zero padding before it is more padding of its own."""
+    window, extra = conv.window, conv.zero_pad
+    if extra is None:
+        return window
+    padding = tuple((lo + a, hi + b) for (lo, hi), (a, b) in zip(window.padding, extra, strict=True))
+    return Window(window.size, window.strides, padding, window.dilation)
+
+
+def mixing_taps(
+    step: MixingStep, grid: Grid, channels: int
+) -> tuple[Grid, dict[Grid, list[tuple[Grid, Float64[np.ndarray, "c_in c_out"]]]]]:
+    """The taps of a linear step that mixes positions.
+
+    Returns:
+        The target grid, and for each target position its (source position, matrix) pairs inside the source grid: the
+        step's value there is the sum of v[source] @ matrix.
+    """
+    one = np.eye(channels)
+    if isinstance(step, Identity):
+        return grid, {j: [(j, one)] for j in positions(grid)}
+    if isinstance(step, Slice):
+        target_grid = tuple(math.ceil(n / s) for n, s in zip(grid, step.strides, strict=True))
+        return target_grid, {
+            j: [(tuple(a * s for a, s in zip(j, step.strides, strict=True)), one)] for j in positions(target_grid)
+        }
+    if isinstance(step, AvgPool):
+        window = step.window
+        matrices = dict.fromkeys(window.offsets(), one)
+    else:
+        window = padded_window(step)
+        matrices = {offset: kernel_matrix(step, offset) for offset in window.offsets()}
+    target_grid = window.target_grid(grid)
+    taps = {}
+    for j in positions(target_grid):
+        seen = [(window.source(j, offset, grid), matrix) for offset, matrix in matrices.items()]
+        inside = [(i, matrix) for i, matrix in seen if i is not None]
+        if isinstance(step, AvgPool):
+            count = math.prod(window.size) if step.count_padding else len(inside)
+            inside = [(i, matrix / count) for i, matrix in inside]
+        taps[j] = inside
+    return target_grid, taps
+
+
+def pool_taps(
+    pool: MaxPool, v: Float64[np.ndarray, "*grid c"]
+) -> tuple[Grid, dict[Grid, list[tuple[Grid, Float64[np.ndarray, " c"]]]]]:
+    """The taps of a max pool, its switches as they are on this image.
+
+    Returns:
+        The pooled grid, and for each pooled position its (source position, chosen) pairs inside the source grid, where
+        `chosen` is 1 for the channels that come from that source and 0 for the others.
+    """
+    grid = v.shape[:-1]
+    pooled_grid = pool.window.target_grid(grid)
+    taps = {}
+    for q in positions(pooled_grid):
+        seen = [pool.window.source(q, offset, grid) for offset in pool.window.offsets()]
+        inside = [i for i in seen if i is not None]
+        winner = np.argmax([v[i] for i in inside], axis=0)  # the first of equals, in row-major order
+        taps[q] = [(i, (winner == t).astype(np.float64)) for t, i in enumerate(inside)]
+    return pooled_grid, taps
+
+
+def tap_count(branch: Branch) -> int:
+    """How many taps a branch has per output, by its shape: pairs of pool and kernel offset."""
+    pool = 1 if branch.pool is None else math.prod(branch.pool.window.size)
+    mix = 1 if isinstance(branch.mix, Identity | Slice) else math.prod(branch.mix.window.size)
+    return pool * mix
+
+
+def linear_part(step: PointwiseStep, vhat: Vector) -> Vector:
+    """A position-wise step without its bias."""
+    if isinstance(step, ChannelMix):
+        return vhat @ step.matrix
+    return vhat if step.scale is None else vhat * step.scale
+
+
+def bias_of(step: PointwiseStep, j: Grid) -> Vector | float:
+    """The bias that a position-wise step adds at position j."""
+    if isinstance(step, ChannelMix) or step.shift is None:
+        return 0.0
+    return step.shift[j] if step.shift.ndim > 1 else step.shift
+
+
+def in_range(vector: Vector, channels: tuple[int, int] | None) -> Vector:
+    """A vector placed into its channel range."""
+    if channels is None:
+        return vector
+    offset, total = channels
+    placed = np.zeros(total)
+    placed[offset : offset + len(vector)] = vector
+    return placed
+
+
+def gate_of(gate: Gate | None, values: Values) -> Vector | float:
+    """The factor per channel: a constant as far as contributions go."""
+    if gate is None:
+        return 1.0
+    v = values[gate.source]
+    pooled = v.mean(axis=tuple(range(v.ndim - 1)))
+    hidden = np.maximum(pooled @ gate.w1 + gate.b1, 0.0)
+    return sigmoid(hidden @ gate.w2 + gate.b2)
+
+
+def branch_sums(branch: Branch, values: Values) -> tuple[Grid, dict[Grid, BranchSum]]:
+    """The contributions of a branch to every target position.
+
+    A max pool before the mixing step makes one contribution of each pair of pool offset and kernel offset.
+    """
+    v = values[branch.source]
+    grid, channels = v.shape[:-1], v.shape[-1]
+    gate = gate_of(branch.gate, values)
+    if branch.pool is None:
+        pooled_grid = grid
+        chosen = {i: [(i, np.ones(channels))] for i in positions(grid)}
+    else:
+        pooled_grid, chosen = pool_taps(branch.pool, v)
+    target_grid, mixing = mixing_taps(branch.mix, pooled_grid, channels)
+
+    sums = {}
+    for j in positions(target_grid):
+        contributions = []
+        for q, matrix in mixing[j]:
+            for i, mask in chosen[q]:
+                vhat = (v[i] * mask) @ matrix
+                for step in branch.then:
+                    vhat = linear_part(step, vhat)
+                contributions.append(Contribution(branch.source, i, in_range(vhat * gate, branch.channels)))
+        if not contributions:
+            raise ValueError(f"Every tap into position {j} lies in the padding, so its bias has no contributor.")
+        bias = np.zeros(channels if not isinstance(branch.mix, Conv) else branch.mix.kernel.shape[-1])
+        for step in branch.then:
+            bias = linear_part(step, bias) + bias_of(step, j)
+        single = tap_count(branch) == 1
+        sums[j] = BranchSum(tuple(contributions), in_range(bias * gate, branch.channels), single)
+    return target_grid, sums
