@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
@@ -132,10 +131,10 @@ def to_torchvision(variables: Variables) -> dict[str, Float[np.ndarray, "..."]]:
         variables: a port's {"params": ..., "batch_stats": ...}, float arrays.
 
     Returns:
-        Parameter name to contiguous NumPy array in the variable's dtype, `num_batches_tracked` left out.
+        Parameter name to new contiguous NumPy array in the variable's dtype, `num_batches_tracked` left out.
     """
     state = {}
     for path, leaf in traverse_util.flatten_dict(variables).items():
         name = layout.torchvision_name(path)
-        state[name] = np.ascontiguousarray(layout.to_torchvision(name, np.asarray(jax.device_get(leaf))))
+        state[name] = np.array(layout.to_torchvision(name, np.asarray(leaf)), order="C")
     return state

@@ -1,3 +1,6 @@
+import socket
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,7 +37,7 @@ def test_sizes_and_offsets_follow_torchvision(shape, resize, size):
     # torchvision truncates the longer side and rounds half of the margin to even
     tall = height > width
     h, w = (int(resize * height / width), resize) if tall else (resize, int(resize * width / height))
-    top, left = int(round((h - size) / 2.0)), int(round((w - size) / 2.0))
+    top, left = round((h - size) / 2.0), round((w - size) / 2.0)
     whole = np.asarray(Image.fromarray(photo).resize((w, h), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(crop(photo, size=size, resize=resize), whole[top : top + size, left : left + size])
 
@@ -66,8 +69,6 @@ def test_floats_in_0_to_1_are_read_as_grey_levels(dtype):
 
 
 def test_jax_arrays_are_arrays():
-    import jax.numpy as jnp
-
     np.testing.assert_array_equal(crop(jnp.asarray(NOISE), size=24, resize=32), crop(NOISE, size=24, resize=32))
 
 
@@ -180,8 +181,6 @@ def test_a_crop_must_fit(size, resize):
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_samples_come_without_a_network(name, monkeypatch):
-    import socket
-
     def refuse(*_):
         raise AssertionError("a sample photo must not be downloaded")
 

@@ -91,7 +91,7 @@ def test_the_classifier_reads_the_map_in_torchvisions_channel_major_order(templa
 def test_other_image_sizes_work(template, extent):
     module = VGG((1, 1), widths=(3, 4), batch_norm=True, num_classes=6, hidden=5)
     variables = untrained(template(module), seed=0)
-    logits = module.apply(variables, jnp.ones((2, extent, extent, 3)))
+    logits = jax.jit(module.apply)(variables, jnp.ones((2, extent, extent, 3)))
     assert logits.shape == (2, 6)
     assert np.isfinite(logits).all()
     assert np.ptp(logits[0]) > 0

@@ -1,0 +1,136 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from srd_jax.errors import WeightsError
+from srd_jax.models import VGG, ResNet, build, layout, names, to_torchvision
+from srd_jax.models.weights import class_count, from_torchvision, untrained
+from tests.golden import recipe
+
+SMALL = (
+    ResNet((1, 1), bottleneck=True, width=4, num_classes=3),
+    ResNet((2, 1), bottleneck=False, width=4, num_classes=3),
+    VGG((1, 2), widths=(3, 4), batch_norm=True, num_classes=3, hidden=5),
+)
+
+
+@pytest.fixture
+def small(template):
+    """A small VGG's template and a state dict that fits."""
+    shapes = template(VGG((1,), widths=(2,), num_classes=3, hidden=5))
+    return shapes, to_torchvision(untrained(shapes, seed=0))
+
+
+def leaves_equal(first, second):
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_models_parameters_are_torchvisions(name, template):
+    leaves = traverse_util.flatten_dict(template(build(name)))
+    found = {layout.torchvision_name(path): layout.torchvision_shape(leaf.shape) for path, leaf in leaves.items()}
+    assert found == recipe.shapes(name)
+
+
+@pytest.mark.parametrize("module", SMALL, ids=["bottleneck", "basic", "vgg_bn"])
+def test_to_torchvision_and_back(module, template):
+    variables = untrained(template(module), seed=3)
+    state = to_torchvision(variables)
+    assert all(array.flags.c_contiguous for array in state.values())
+    leaves_equal(from_torchvision(template(module), state, "small"), variables)
+
+
+def test_the_callers_arrays_are_copied(small):
+    shapes, state = small
+    variables = from_torchvision(shapes, state, "small")
+    before = np.array(variables["params"]["classifier"]["6"]["bias"])
+    for array in state.values():
+        array[...] = 9
+    np.testing.assert_array_equal(variables["params"]["classifier"]["6"]["bias"], before)
+
+
+def test_num_batches_tracked_is_ignored(small):
+    shapes, state = small
+    from_torchvision(shapes, state | {"features.1.num_batches_tracked": np.int64(7)}, "small")
+
+
+def test_timms_names_and_convolutional_kernels(small):
+    shapes, state = small
+    names = {"classifier.0": "pre_logits.fc1", "classifier.3": "pre_logits.fc2", "classifier.6": "head.fc"}
+    timm = {}
+    for name, array in state.items():
+        module, kind = name.rsplit(".", 1)
+        timm[f"{names.get(module, module)}.{kind}"] = array
+    as_dense = from_torchvision(shapes, timm, "small")
+    timm["pre_logits.fc1.weight"] = timm["pre_logits.fc1.weight"].reshape(5, 2, 7, 7)
+    timm["pre_logits.fc2.weight"] = timm["pre_logits.fc2.weight"].reshape(5, 5, 1, 1)
+    as_convolutions = from_torchvision(shapes, timm, "small")
+    expected = from_torchvision(shapes, state, "small")
+    leaves_equal(as_dense, expected)
+    leaves_equal(as_convolutions, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, jnp.bfloat16])
+def test_other_float_types_become_float32(small, dtype):
+    shapes, state = small
+    variables = from_torchvision(shapes, {name: array.astype(dtype) for name, array in state.items()}, "small")
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
+
+
+def test_everything_wrong_is_in_one_error(small):
+    shapes, state = small
+    del state["features.0.bias"]
+    del state["classifier.6.weight"]
+    state["classifier.0.bias"] = np.zeros(7, np.float32)
+    state["classifier.3.weight"] = np.zeros((5, 6, 1, 1), np.float32)
+    state["classifier.3.bias"] = np.full(5, np.nan, np.float32)
+    state["classifier.6.bias"] = np.array(["a", "b", "c"])
+    state["head.weight"] = np.zeros(3, np.float32)
+    state["pre_logits.fc1.weight"] = state["classifier.0.weight"]
+    with pytest.raises(WeightsError) as caught:
+        from_torchvision(shapes, state, "vgg11")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "8 problems with the weights for vgg11:"
+    assert sorted(line.strip() for line in lines[1:]) == [
+        "misshapen: classifier.0.bias is (7,) and must be (5,)",
+        "misshapen: classifier.3.weight is (5, 6, 1, 1) and must be (5, 5)",
+        "missing: classifier.6.weight (3, 5)",
+        "missing: features.0.bias (2,)",
+        "not an array of numbers: classifier.6.bias (dtype <U1)",
+        "not finite: classifier.3.bias",
+        "unexpected: head.weight",
+        "unexpected: pre_logits.fc1.weight",
+    ]
+
+
+def test_a_resnets_weights_do_not_fit_another(resnet18_state, template):
+    with pytest.raises(WeightsError, match=r"missing: layer1\.2\.conv1\.weight \(64, 64, 3, 3\)"):
+        from_torchvision(template(build("resnet34")), resnet18_state, "resnet34")
+
+
+@pytest.mark.parametrize("name", ["fc.weight", "classifier.6.weight", "head.fc.weight"])
+def test_class_count(name):
+    assert class_count({"conv1.weight": np.zeros((8, 3, 1, 1)), name: np.zeros((17, 4))}) == 17
+
+
+def test_class_count_without_a_head():
+    assert class_count({"conv1.weight": np.zeros((8, 3, 1, 1)), "fc.weight": 3}) is None
+
+
+def test_untrained_depends_on_the_seed_alone(template):
+    shapes = template(SMALL[0])
+    leaves_equal(untrained(shapes, seed=1), untrained(shapes, seed=1))
+    kernels = [untrained(shapes, seed)["params"]["conv1"]["kernel"] for seed in (1, 2)]
+    assert not np.array_equal(*kernels)
+
+
+def test_untrained_scales(template):
+    variables = untrained(template(build("resnet18")), seed=0)
+    kernel = np.asarray(variables["params"]["layer4.1"]["conv2"]["kernel"])
+    assert kernel.std() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.01)
+    assert np.asarray(variables["params"]["fc"]["kernel"]).std() == pytest.approx(512**-0.5, rel=0.01)
+    assert (variables["params"]["bn1"]["scale"] == 1).all()
+    assert (variables["batch_stats"]["bn1"]["var"] == 1).all()
+    assert (variables["batch_stats"]["bn1"]["mean"] == 0).all()
