@@ -76,8 +76,11 @@ class Flow:
             TargetError: a class that does not exist, or targets of another shape.
         """
         each, single = as_targets(targets, self.head.logits)
-        seeds = self.head.relevance(each, contrast)
-        maps = self._backward(dict(zip(self.head.nodes, seeds, strict=True)))
+        seeds = dict(zip(self.head.nodes, self.head.relevance(each, contrast), strict=True))
+        if contrast == "spatial":
+            maps = self._backward(self._centred(seeds))
+        else:
+            maps = self._backward(seeds)
         return {
             layer.name: m[:, 0] if single else m for layer, m in zip(self.layers, maps, strict=True) if m is not None
         }
@@ -167,6 +170,18 @@ class Flow:
         if name not in names:
             raise LayerError(f"no PFV map is called {name!r}; {did_you_mean(name, names)}")
         return names.index(name)
+
+    def _centred(self, seeds: dict[int, Array]) -> dict[int, Array]:
+        """Relevance at the encoder's output less its mean over positions, from seeds at or after it."""
+        encoder = dict(seeds)
+        for edge in reversed(self.edges):
+            if edge.target in encoder and prod(self.layers[edge.target].grid) == 1 and edge.target != 0:
+                back = edge.transpose(encoder[edge.target])
+                encoder[edge.source] = encoder[edge.source] + back if edge.source in encoder else back
+        encoder = {index: r for index, r in encoder.items() if prod(self.layers[index].grid) > 1 or index == 0}
+        total = sum(jnp.sum(r, tuple(range(2, r.ndim)), keepdims=True).reshape(r.shape[:2]) for r in encoder.values())
+        mean = total / sum(prod(self.layers[index].grid) for index in encoder)
+        return {index: r - mean.reshape((*mean.shape, *[1] * (r.ndim - 2))) for index, r in encoder.items()}
 
     def _backward(self, seeds: dict[int, Array]) -> list[Array | None]:
         """Propagate maps (N, P, *grid) from some layers to all that they are made of."""

@@ -72,8 +72,8 @@ class Head:
 
         Args:
             targets: (N, K) class indices.
-            contrast: ``"spatial"`` subtracts the mean over positions of each image's map, ``"class"`` the mean over all
-                classes, None nothing.
+            contrast: ``"class"`` subtracts the mean over all classes; ``"spatial"`` is left to the flow, which knows the
+                encoder's output.
 
         Returns:
             One (N, K, *grid) array per value.
@@ -86,8 +86,6 @@ class Head:
         if contrast == "class":
             every = jnp.broadcast_to(jnp.eye(classes, dtype=one_hot.dtype), (one_hot.shape[0], classes, classes))
             maps = maps - jnp.mean(self._rule()(every), 1, keepdims=True)
-        elif contrast == "spatial":
-            maps = maps - jnp.mean(maps, -1, keepdims=True)
         return self._unflatten(maps)
 
     def _rule(self) -> Callable[[Array], Array]:

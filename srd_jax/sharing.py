@@ -51,8 +51,7 @@ def sharing_ratios(total: Sum, bias: Bias) -> list[jax.Array | None]:
     """
     terms = total.terms
     valid = [valid_taps(term.steps, lay.grid(term.source.layout))[:, None] for term in terms]
-    keeps_none = bias != "none" or not total.biased
-    if len(terms) == 1 and terms[0].taps == 1 and valid[0].all() and len(total.parts) == 1 and keeps_none:
+    if len(terms) == 1 and terms[0].taps == 1 and valid[0].all():
         return [None]
     x = total.array.astype(accumulator(total.array.dtype))
     shares = _account(total, x, total.layout, bias, dict(zip(map(id, terms), valid, strict=True)), norms=False)
@@ -74,8 +73,7 @@ def _account(
     """The shares of every term below one level, with the level's own bias shared among them."""
     whole = lay.channel_sum(level.array.astype(x.dtype) * x, layout)
     only = level.parts[0]
-    keeps_none = bias != "none" or not level.biased
-    if len(level.parts) == 1 and isinstance(only, Term) and only.taps == 1 and not norms and keeps_none:
+    if len(level.parts) == 1 and isinstance(only, Term) and only.taps == 1 and not norms:
         mask = valid[id(only)]
         return [Share(jnp.where(mask, whole, 0), None, mask)]
     needs_norms = norms or (level.biased and bias == "norm")
@@ -125,7 +123,7 @@ def _products(term: Term, x: jax.Array, layout: lay.Layout, *, norms: bool) -> t
     if term.taps == 1:
         return jax.tree.map(lambda p: p[None], products(_contributions(term)(0, 0)))
     if term.switches is not None and not norms and not term.after_mix:
-        return _pooled_products(term, x), None
+        return _pooled_products(term, x, layout), None
     contribution = _contributions(term)
     pool = term.pool_taps
     mix = term.taps // pool
@@ -155,7 +153,7 @@ def _contributions(term: Term):
     return contribution
 
 
-def _pooled_products(term: Term, x: jax.Array) -> jax.Array:
+def _pooled_products(term: Term, x: jax.Array, layout: lay.Layout) -> jax.Array:
     """< vhat , X > = < v , W_t^T X > for a max pool before a linear step: one pass over the step's taps serves every
     offset of the pool, since the offsets only choose among the channels of v.
     """  # noqa: D205
@@ -176,7 +174,7 @@ def _pooled_products(term: Term, x: jax.Array) -> jax.Array:
         return jnp.stack([lay.channel_sum(part, gathered) for part in parts])
 
     taps = lax.map(one, jnp.arange(mix.taps if mix is not None else 1))
-    return jnp.swapaxes(taps, 0, 1).reshape((-1, *taps.shape[2:]))
+    return jnp.swapaxes(taps, 0, 1).reshape((-1, lay.batch(layout), *lay.grid(layout)))
 
 
 def _safe_sqrt(square: jax.Array) -> jax.Array:

@@ -133,7 +133,7 @@ def inception() -> Example:
                 Branch("stem", avg_pool(3, 1, 1), then=(draw.channel_mix(3, 3), draw.bias(3)), channels=(6, 9)),
             ),
         ),
-        Map("pooled", (Branch("mixed", pool=max_pool(2, 2)),), "identity"),
+        Map("pooled", (Branch("mixed", pool=max_pool(2, 2)),), "relu"),
         Map(
             "last", (Branch("pooled", avg_pool(3, 2, 1, count_padding=False), then=(draw.channel_mix(9, 4),)),), "gelu"
         ),

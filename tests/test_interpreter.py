@@ -1,0 +1,89 @@
+"""What keeps a sum open, what closes it, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.ad_checkpoint import checkpoint_name
+
+import srd_jax as srd
+
+IMAGES = jax.random.normal(jax.random.key(0), (2, 6, 6, 3))
+KERNEL = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))
+SECOND = jax.random.normal(jax.random.key(2), (3, 3, 4, 4))
+
+
+def convolve(x, kernel):
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def pooled(x):
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
+def model(name):
+    def f(variables, images):
+        kernel, second = variables
+        x = jax.nn.relu(name("first", convolve(images, kernel)))
+        return jax.nn.relu(convolve(name("pool", pooled(x)), second)).mean((1, 2))
+
+    return f
+
+
+def test_a_name_on_an_open_sum_does_not_change_the_explanation():
+    plain = jax.jit(srd.explain(model(lambda _, x: x)))((KERNEL, SECOND), IMAGES, 1)
+    named = jax.jit(srd.explain(model(lambda name, x: checkpoint_name(x, name))))((KERNEL, SECOND), IMAGES, 1)
+    np.testing.assert_allclose(named, plain, atol=1e-6)
+
+
+def test_zero_padding_is_one_step_with_its_convolution_under_jit():
+    def f(variables, images):
+        kernel, _ = variables
+        x = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        x = lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jax.nn.relu(x + 0.3).mean((1, 2))
+
+    dead = jnp.zeros_like(IMAGES)
+    logits, flow = jax.jit(srd.decompose(f))((KERNEL, SECOND), dead)
+    heat = flow.relevance(1, contrast=None)["input"]
+    assert len(flow.edges) == 1
+    np.testing.assert_allclose(heat.sum((1, 2)), logits[:, 1], atol=1e-6)
+
+
+def test_another_word_for_the_batch_is_refused():
+    def f(variables, images):
+        x = convolve(images, variables[0])
+        return jax.nn.relu(x - x.mean(0)).mean((1, 2))
+
+    with pytest.raises(srd.UnsupportedPrimitiveError, match="evaluation mode"):
+        srd.decompose(f)((KERNEL, SECOND), IMAGES)
+
+
+def test_attention_is_refused_with_its_line():
+    def f(variables, images):
+        x = convolve(images, variables[0]).reshape(2, 36, 4)
+        weights = jax.nn.softmax(jnp.einsum("nic,njc->nij", x, x))
+        return jnp.einsum("nij,njc->nic", weights, x).mean(1)
+
+    with pytest.raises(srd.UnsupportedPrimitiveError, match=r"'dot_general'.*test_interpreter\.py:\d+.*register_rule"):
+        srd.decompose(f)((KERNEL, SECOND), IMAGES)
+
+
+def test_a_scan_over_positions_is_refused():
+    def f(variables, images):
+        x = jnp.moveaxis(convolve(images, variables[0]), 1, 0)
+        carry, _ = lax.scan(lambda c, row: (c + row, None), jnp.zeros_like(x[0]), x)
+        return carry.mean(1)
+
+    with pytest.raises(srd.UnsupportedPrimitiveError, match="'scan'"):
+        srd.decompose(f)((KERNEL, SECOND), IMAGES)
+
+
+def test_a_product_of_two_maps_is_refused():
+    def f(variables, images):
+        a = jax.nn.relu(convolve(images, variables[0]))
+        return (a * jax.nn.relu(convolve(a, variables[1]))).mean((1, 2))
+
+    with pytest.raises(srd.UnsupportedPrimitiveError, match="neither is a gate"):
+        srd.decompose(f)((KERNEL, SECOND), IMAGES)

@@ -1,0 +1,85 @@
+"""The library against the float64 oracle: every map, every option, networks that between them use every rule."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, assume, given, reject, settings
+from hypothesis import strategies as st
+
+import srd_jax as srd
+from tests.oracle import reference
+from tests.oracle.as_jax import as_jax
+from tests.oracle.networks import EXAMPLES, random_network
+
+ONE_SHOT = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Each program runs once, so compiling it costs more than it does."""
+CONTRASTS = (None, "spatial", "class")
+EVERYWHERE = [("norm", "linear"), ("uniform", "linear"), ("none", "linear"), ("norm", "sharing")]
+SOMEWHERE = [("uniform", "sharing"), ("none", "sharing"), ("norm", "gradcam")]
+CHOSEN = ("bottleneck", "pooled_convolutions", "vgg", "zero_layer")
+CASES = [(name, *options) for name in EXAMPLES for options in EVERYWHERE]
+CASES += [(name, *options) for name in CHOSEN for options in SOMEWHERE]
+
+pytestmark = pytest.mark.slow
+
+
+def assert_agrees(network, image, bias, head, erfs=False):
+    run = reference.trace(network, image)
+    f, variables = as_jax(network)
+    layers = [*(m.name for m in network.maps)]
+
+    @partial(jax.jit, compiler_options=ONE_SHOT)
+    def results(variables, images):
+        _, flow = srd.decompose(f, bias=bias, head=head)(variables, images)
+        fields = {name: flow.erf(name) for name in layers} if erfs else {}
+        return [flow.relevance(1, contrast=contrast) for contrast in CONTRASTS], fields
+
+    relevance, fields = results(variables, jnp.asarray(image[None]))
+    for contrast, ours in zip(CONTRASTS, relevance, strict=True):
+        expected = reference.relevance(run, 1, contrast=contrast, head=head, bias=bias)
+        assert set(expected) <= set(ours)
+        for name, array in expected.items():
+            np.testing.assert_allclose(ours[name][0], array, atol=1e-9, rtol=0, err_msg=f"{name}, {contrast}")
+    theirs = reference.erfs(run, bias) if erfs else {}
+    for name, field in fields.items():
+        flat = np.asarray(field[0]).reshape(field.shape[1], -1).T
+        np.testing.assert_allclose(flat, theirs[name], atol=1e-9, rtol=0, err_msg=f"ERF of {name}")
+
+
+@pytest.mark.parametrize(("name", "bias", "head"), CASES, ids=["-".join(case) for case in CASES])
+def test_relevance_at_every_map(name, bias, head):
+    example = EXAMPLES[name]()
+    with jax.enable_x64(True):
+        assert_agrees(example.network, example.image, bias, head, erfs=(bias, head) == ("norm", "linear"))
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(
+    seed=st.integers(0, 99),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
+    groups=st.sampled_from([1, 2]),
+    pool=st.sampled_from([None, (2, 2, 0), (3, 2, 1), (3, 1, 1)]),
+    grid=st.tuples(st.integers(6, 8), st.integers(6, 8)),
+)
+def test_any_geometry(seed, kernel, stride, padding, dilation, groups, pool, grid):
+    with jax.enable_x64(True):
+        try:
+            example = random_network(seed, kernel, stride, padding, dilation, groups=groups, pool=pool, grid=grid)
+            run = reference.trace(example.network, example.image)
+        except ValueError:
+            reject()  # no such geometry, or a position that reads padding alone: it has no contributor to share with
+        # the oracle's head starts at its last map, the method's at the last with more than one position
+        assume(run.values[example.network.maps[-1].name].shape[:-1] != (1, 1))
+        assert_agrees(example.network, example.image, "norm", "linear")
