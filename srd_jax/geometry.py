@@ -165,7 +165,7 @@ class Whole:
 
     def select(self, x: Scalars, tap: int) -> Scalars:
         """``(..., *grid)`` to ``(..., *remaining grid)`` at one position along the axes."""
-        return self.spread(x)[tap]
+        return self.spread(x)[tap, ...]
 
 
 Step = Pad | Slice | Flip | Copy | Regrid | Window | Whole

@@ -108,7 +108,9 @@ class _Inliner:
         self.count += 1
         return self.count - 1
 
-    def run(self, jaxpr: jex.Jaxpr, consts: Sequence[Any], args: Sequence[Operand], scope: str) -> list[Operand]:
+    def run(
+        self, jaxpr: jex.Jaxpr, consts: Sequence[Any], args: Sequence[Operand], scope: str = "", where: str = ""
+    ) -> list[Operand]:
         env: dict[jex.Var, Operand] = dict(zip(jaxpr.invars, args, strict=True))
         for var, value in zip(jaxpr.constvars, consts, strict=True):
             env[var] = self.fresh()
@@ -120,12 +122,13 @@ class _Inliner:
         for eqn in jaxpr.eqns:
             operands = [read(atom) for atom in eqn.invars]
             inner_scope = "/".join(part for part in (scope, str(eqn.source_info.name_stack)) if part)
+            line = _user_line(eqn.source_info) or where
             called = _called(eqn)
             if called is not None:
-                results = self.run(*called, operands, inner_scope)
+                results = self.run(*called, operands, inner_scope, line)
             else:
                 results = [self.fresh() for _ in eqn.outvars]
-                self.equations.append(_equation(eqn, operands, results, inner_scope))
+                self.equations.append(_equation(eqn, operands, results, inner_scope, line))
             env.update(zip(eqn.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -150,7 +153,9 @@ def _primitives(jaxpr: jex.Jaxpr) -> Iterator[str]:
             yield from _primitives(called.jaxpr if isinstance(called, jex.ClosedJaxpr) else called)
 
 
-def _equation(eqn: jex.JaxprEqn, operands: Sequence[Operand], results: Sequence[Ref], scope: str) -> Equation:
+def _equation(
+    eqn: jex.JaxprEqn, operands: Sequence[Operand], results: Sequence[Ref], scope: str, where: str
+) -> Equation:
     def shapes(atoms: Sequence[Any]) -> tuple[jax.ShapeDtypeStruct, ...]:
         return tuple(
             jax.ShapeDtypeStruct(a.aval.shape, a.aval.dtype) if hasattr(a.aval, "shape") else None for a in atoms
@@ -164,17 +169,17 @@ def _equation(eqn: jex.JaxprEqn, operands: Sequence[Operand], results: Sequence[
         shapes(eqn.invars),
         shapes(eqn.outvars),
         scope,
-        _user_line(eqn.source_info),
+        where or "an unknown line",
     )
 
 
 def _user_line(source_info: Any) -> str:
-    """The innermost line outside installed packages, so that the user finds the step in their own code."""
+    """The innermost line outside installed packages, else outside JAX; empty for a step of a library's own jit."""
     frames = getattr(source_info.traceback, "frames", ()) or ()
     installed = (sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), str(Path(__file__).parent))
     own = next((f for f in frames if not f.file_name.startswith(installed)), None)
     frame = own or next((f for f in frames if "/jax/" not in f.file_name), None)
-    return f"{frame.file_name}:{frame.line_num} ({frame.function_name})" if frame else "an unknown line"
+    return f"{frame.file_name}:{frame.line_num} ({frame.function_name})" if frame else ""
 
 
 def trace(tracer: Callable[..., Any], variables: Any, images: jax.Array) -> Program:
@@ -198,7 +203,7 @@ def trace(tracer: Callable[..., Any], variables: Any, images: jax.Array) -> Prog
         )
     inliner = _Inliner()
     arguments = [inliner.fresh() for _ in closed.jaxpr.invars]
-    (output,) = inliner.run(closed.jaxpr, closed.consts, arguments, "")
+    (output,) = inliner.run(closed.jaxpr, closed.consts, arguments)
     equations, uses = _live(inliner.equations, output)
     image = arguments[-1]
     return Program(

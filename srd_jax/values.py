@@ -1,6 +1,6 @@
 """What the interpreter knows of a value that depends on the image: a map of PFVs, or a sum that is still open."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from srd_jax import layout as lay
 from srd_jax.geometry import Copy, Regrid, Step, count_taps
-from srd_jax.layout import COPY, Dim, Layout
+from srd_jax.layout import CHANNEL, COPY, Dim, Layout
 
-__all__ = ["Linear", "Map", "Mix", "Switches", "Sum", "Term", "Value"]
+__all__ = ["Linear", "Map", "Mix", "Sum", "Switches", "Term", "Value"]
 
 Linear = Callable[[jax.Array], jax.Array]
 """A linear, position-wise function from one array to another."""
@@ -123,6 +123,7 @@ class Sum:
         scope: name of the step that last extended it.
         name: name given to it by the user.
         ref: identifier of the value in the traced program.
+        outside: whether constants were added only where nothing was selected (padding), which a mixing step sees as bias.
     """
 
     array: jax.Array
@@ -132,6 +133,7 @@ class Sum:
     scope: str = ""
     name: str | None = None
     ref: int = -1
+    outside: bool = False
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -141,7 +143,7 @@ class Sum:
     @property
     def selection(self) -> Term | None:
         """The one term of a sum that only selects values of one map (pad, slice, max pool), else None."""
-        if len(self.parts) == 1 and not self.biased and isinstance(self.parts[0], Term):
+        if len(self.parts) == 1 and self.biased == self.outside and isinstance(self.parts[0], Term):
             return self.parts[0] if self.parts[0].is_selection else None
         return None
 
@@ -171,7 +173,7 @@ def extend(value: Value, fn: Linear, layout: Layout, *, step: Step | None = None
             return replace(value, array=array, layout=layout, ref=-1)
         return Sum(array, layout, (Term(value, array, layout, (step,)),))
     parts = tuple(_extend_part(part, fn, layout, step) for part in value.parts)
-    return replace(value, array=array, layout=layout, parts=parts, ref=-1)
+    return replace(value, array=array, layout=layout, parts=parts, ref=-1, outside=False)
 
 
 def _extend_part(part: Sum | Term, fn: Linear, layout: Layout, step: Step | None) -> Sum | Term:
@@ -196,7 +198,7 @@ def select(value: Value, fn: Callable[[jax.Array, float], jax.Array], layout: La
     def linear(x: jax.Array) -> jax.Array:
         return fn(x, 0)
 
-    term = value.selection if isinstance(value, Sum) else None
+    term = value.selection if isinstance(value, Sum) and not value.biased else None
     if isinstance(value, Map) or term is None:
         return extend(value, linear, layout, step=step)
     steps = term.steps if step is None else (*term.steps, step)
@@ -213,18 +215,24 @@ def restructure(value: Value, fn: Callable[[jax.Array, float], jax.Array], layou
     return select(value, fn, layout, Regrid(after, len(before)))
 
 
-def broadcast(value: Value, shape: Sequence[int]) -> Value:
-    """Repeat a value along axes of extent 1, as elementwise primitives do by themselves."""
+def broadcast(value: Value, shape: Sequence[int], channel_axes: Collection[int] = ()) -> Value:
+    """Repeat a value along axes of extent 1, as elementwise primitives do by themselves.
+
+    Args:
+        value: a map or an open sum.
+        shape: of the result.
+        channel_axes: axes along which the repeats will differ, so that they are channels.
+    """
     if value.array.shape == tuple(shape):
         return value
     layout = tuple(
-        (Dim(COPY, size),) if old == 1 and size != 1 else dims
-        for dims, old, size in zip(value.layout, value.array.shape, shape, strict=True)
+        (Dim(CHANNEL if axis in channel_axes else COPY, size),) if old == 1 and size != 1 else dims
+        for axis, (dims, old, size) in enumerate(zip(value.layout, value.array.shape, shape, strict=True))
     )
-    return restructure(value, lambda x, _: jnp.broadcast_to(x, shape), layout)
+    return replace(restructure(value, lambda x, _: jnp.broadcast_to(x, shape), layout), ref=value.ref)
 
 
-def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, scope: str) -> Sum:
+def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, *, biased: bool) -> Sum:
     """The open sum that a mixing step starts from a selection.
 
     Args:
@@ -233,10 +241,10 @@ def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, sc
         layout: of the output.
         mix: the step, tap by tap.
         step: how the step moves positions.
-        scope: name of the step.
+        biased: whether the selection came with constants outside it.
     """
     started = replace(term, mix=mix, steps=(*term.steps, step))
-    return Sum(array, layout, (started,), scope=scope)
+    return Sum(array, layout, (started,), biased=biased)
 
 
 def align(value: Sum, layout: Layout) -> Sum:

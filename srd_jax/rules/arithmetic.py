@@ -11,7 +11,7 @@ from srd_jax import layout as lay
 from srd_jax.registry import register_rule
 from srd_jax.rules.positionwise import positionwise, same_node, spread
 from srd_jax.tracing import Equation, bind
-from srd_jax.values import Map, Sum, Value, extend, joined
+from srd_jax.values import Map, Sum, Value, extend, joined, open_sum
 
 if TYPE_CHECKING:
     from srd_jax.interpreter import Interpreter
@@ -28,17 +28,19 @@ def add(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any])
         array = bind(equation, left.array, right.array)[0]
         return joined(left, _negated(right) if subtracts else right, array, equation.scope)
     value = left if isinstance(left, Map | Sum) else right
-    signed = _negated(value) if subtracts and value is right else value
-    return add_constant(signed, bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in (left, right)))[0])
+    array = bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in (left, right)))[0]
+    if isinstance(value, Map):
+        return replace(value, array=array, ref=-1)
+    return add_constant(_negated(value) if subtracts and value is right else value, array)
 
 
 def _negated(value: Value) -> Value:
-    return extend(value, lambda x: -x, value.layout)
+    return extend(open_sum(value), lambda x: -x, value.layout)
 
 
-def add_constant(value: Value, array: jax.Array) -> Value:
-    """The value after a constant was added, which made it ``array``."""
-    return replace(value, array=array, ref=-1) if isinstance(value, Map) else replace(value, array=array, biased=True)
+def add_constant(value: Value, array: jax.Array, *, outside: bool = False) -> Sum:
+    """The value after a constant was added (only ``outside`` a selection), which made it ``array``."""
+    return replace(open_sum(value), array=array, biased=True, outside=outside)
 
 
 @register_rule(jp.mul_p)
@@ -52,9 +54,9 @@ def multiply(interpreter: "Interpreter", equation: Equation, operands: Sequence[
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if _gates(right, left):
-        return _scaled(_laid_out(left, right), equation, lambda x: (x, right.array))
+        return _scaled(left, equation, lambda x: (x, right.array), right)
     if _gates(left, right):
-        return _scaled(_laid_out(right, left), equation, lambda x: (left.array, x))
+        return _scaled(right, equation, lambda x: (left.array, x), left)
     return _two_maps(interpreter, equation)
 
 
@@ -69,22 +71,19 @@ def divide(interpreter: "Interpreter", equation: Equation, operands: Sequence[An
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if _gates(right, left):
-        return _scaled(_laid_out(left, right), equation, lambda x: (x, right.array))
+        return _scaled(left, equation, lambda x: (x, right.array), right)
     return _two_maps(interpreter, equation)
 
 
-def _scaled(value: Value, equation: Equation, arguments: Any) -> Value:
-    return extend(value, lambda x: bind(equation, *arguments(x))[0], value.layout)
-
-
-def _laid_out(value: Value, gate: Value) -> Value:
-    """The value with the layout of its product with a gate."""
-    return replace(value, layout=lay.unify([value.layout, gate.layout])) if isinstance(value, Map) else value
+def _scaled(value: Value, equation: Equation, arguments: Any, gate: Value | None = None) -> Value:
+    layout = value.layout if gate is None else lay.unify([value.layout, gate.layout])
+    return extend(value, lambda x: bind(equation, *arguments(x))[0], layout)
 
 
 def _gates(gate: Value, value: Value) -> bool:
     """Whether one value is broadcast over the positions or the channels of another: it says how much, not what."""
-    if lay.positions(gate.layout) == 1 and lay.positions(value.layout) > 1:
+    fewer_axes = len(lay.grid(gate.layout)) < len(lay.grid(value.layout))
+    if lay.positions(gate.layout) == 1 and (lay.positions(value.layout) > 1 or fewer_axes):
         return True
     same = lay.grid(gate.layout) == lay.grid(value.layout)
     return same and lay.channels(gate.layout) == 1 and lay.channels(value.layout) > 1

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from srd_jax.interpreter import Interpreter
 
 
-def selection(interpreter: "Interpreter", value: Value) -> Term:
-    """What a mixing step starts from: a map, or a selection of one (a lazy max pool, a slice, padding)."""
+def selection(interpreter: "Interpreter", value: Value) -> tuple[Term, jax.Array, bool]:
+    """What a mixing step starts from: a map, or a selection of one (a lazy max pool, a slice, padding).
+
+    Returns:
+        The selection, the array that the step reads, and whether that holds constants outside the selection, which
+        become a bias of the step.
+    """
     if isinstance(value, Sum) and value.selection is not None:
-        return value.selection
+        return value.selection, value.array, value.outside
     value = interpreter.close(value)
-    return Term(value, value.array, value.layout)
+    return Term(value, value.array, value.layout), value.array, False
 
 
 @register_rule(jp.conv_general_dilated_p)
@@ -69,7 +74,7 @@ def convolution(interpreter: "Interpreter", equation: Equation, operands: Sequen
             )
         return extend(value, lambda x: bind(equation, x, kernel)[0], layout)
 
-    term = selection(interpreter, value)
+    term, operand, biased = selection(interpreter, value)
     window = sliding(term.layout, windows)
     plain = dict(params, window_strides=(1,) * len(spatial_in), padding=((0, 0),) * len(spatial_in))
     plain |= {"lhs_dilation": (1,) * len(spatial_in), "rhs_dilation": (1,) * len(spatial_in)}
@@ -85,8 +90,8 @@ def convolution(interpreter: "Interpreter", equation: Equation, operands: Sequen
         return bind(one_tap, read, lax.dynamic_slice(kernel, starts, extents))[0]
 
     mix = Mix(window.step.taps, window.pad, window.gather, local, window.layout)
-    array = bind(equation, term.operand, kernel)[0]
-    return mixed(term, array, out_layout(window.layout), mix, window.step, equation.scope)
+    array = bind(equation, operand, kernel)[0]
+    return mixed(term, array, out_layout(window.layout), mix, window.step, biased=biased)
 
 
 def _with_positions(interpreter: "Interpreter", equation: Equation, value: Value, spec: Sequence[int]) -> Value:
@@ -106,4 +111,8 @@ def _with_positions(interpreter: "Interpreter", equation: Equation, value: Value
     layout = tuple(
         (Dim(next(free), 1),) if axis in spatial and not dims else dims for axis, dims in enumerate(value.layout)
     )
-    return value if layout == value.layout else restructure(value, lambda x, _: x, layout)
+    if layout == value.layout:
+        return value
+    if isinstance(value, Sum) and value.selection is None:
+        value = interpreter.close(value)
+    return replace(restructure(value, lambda x, _: x, layout), ref=value.ref)

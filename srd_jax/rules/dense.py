@@ -50,7 +50,7 @@ def dot_general(interpreter: "Interpreter", equation: Equation, operands: Sequen
         interpreter.unsupported(
             equation, "it contracts some position axes and keeps others (token mixing), which is not supported"
         )
-    term = selection(interpreter, value)
+    term, operand, biased = selection(interpreter, value)
     step, gather, gathered = whole(term.layout, own)
     weight_layout = tuple(
         term.layout[own[others.index(axis)]] if axis in others else (Dim(CHANNEL, size),)
@@ -61,4 +61,4 @@ def dot_general(interpreter: "Interpreter", equation: Equation, operands: Sequen
         return product(read, at_position(weights, weight_layout, held, tap))
 
     mix = Mix(step.taps, lambda x, _: x, gather, local, gathered)
-    return mixed(term, product(term.operand), out_layout(term.layout), mix, step, equation.scope)
+    return mixed(term, product(operand), out_layout(term.layout), mix, step, biased=biased)

@@ -10,10 +10,10 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
-from srd_jax.layout import CHANNEL, COPY, Layout
+from srd_jax.layout import CHANNEL, COPY, Dim, Layout
 from srd_jax.registry import register_rule
 from srd_jax.rules.convolution import selection
-from srd_jax.rules.positionwise import positionwise, reduce_channels, require_channels, without
+from srd_jax.rules.positionwise import reduce_channels, require_channels, without
 from srd_jax.rules.whole import whole
 from srd_jax.rules.windows import AxisWindow, SlidingWindow, sliding
 from srd_jax.tracing import Equation, bind
@@ -32,13 +32,13 @@ def max_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[
     value = operands[0]
     windows = _windows(interpreter, equation, value.layout)
     if not windows:
-        return positionwise(interpreter, equation, operands)
+        return _over_channels(interpreter, equation, operands)
     return _pooled(interpreter, value, windows)
 
 
 def _pooled(interpreter: "Interpreter", value: Value, windows: dict[int, AxisWindow]) -> Sum:
-    term = selection(interpreter, value)
-    if term.switches is not None:
+    term, _, biased = selection(interpreter, value)
+    if term.switches is not None or biased:
         closed = interpreter.close(value)
         term = Term(closed, closed.array, closed.layout)
     window = sliding(term.layout, windows)
@@ -80,11 +80,11 @@ def sum_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[
     value = operands[0]
     windows = _windows(interpreter, equation, value.layout)
     if not windows:
-        return extend(value, lambda x: bind(equation, x)[0], value.layout)
-    term = selection(interpreter, value)
+        return extend(value, lambda x: bind(equation, x)[0], _layout_over_channels(equation, value.layout))
+    term, operand, biased = selection(interpreter, value)
     window = sliding(term.layout, windows)
     mix = Mix(window.step.taps, window.pad, window.gather, lambda read, _: read, window.layout)
-    return mixed(term, bind(equation, term.operand)[0], window.layout, mix, window.step, equation.scope)
+    return mixed(term, bind(equation, operand)[0], window.layout, mix, window.step, biased=biased)
 
 
 @register_rule(jp.reduce_window_min_p, "reduce_window")
@@ -92,7 +92,22 @@ def other_pool(interpreter: "Interpreter", equation: Equation, operands: Sequenc
     """Other windowed reductions, over channels only."""
     if _windows(interpreter, equation, operands[0].layout):
         interpreter.unsupported(equation, "only maxima and sums over windows of positions are supported")
-    return positionwise(interpreter, equation, operands)
+    return _over_channels(interpreter, equation, operands)
+
+
+def _over_channels(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> list[Map]:
+    """A window over channels is a function of one PFV at a time."""
+    value, *initial = interpreter.close(operands[0]), *operands[1:]
+    layout = _layout_over_channels(equation, value.layout)
+    return [Map(array, layout, value.node) for array in bind(equation, value.array, *initial)]
+
+
+def _layout_over_channels(equation: Equation, layout: Layout) -> Layout:
+    shape = equation.out_shapes[0].shape
+    return tuple(
+        dims if lay.shape_of((dims,)) == (size,) else (Dim(CHANNEL, size),)
+        for dims, size in zip(layout, shape, strict=True)
+    )
 
 
 def _windows(interpreter: "Interpreter", equation: Equation, layout: Layout) -> dict[int, AxisWindow]:
@@ -127,8 +142,8 @@ def reduce_sum(interpreter: "Interpreter", equation: Equation, operands: Sequenc
         )
     if not any(dim.is_position for axis in axes for dim in value.layout[axis]):
         return extend(value, lambda x: bind(equation, x)[0], without(value.layout, axes))
-    term = selection(interpreter, value)
+    term, operand, biased = selection(interpreter, value)
     step, gather, gathered = whole(term.layout, axes)
     mix = Mix(step.taps, lambda x, _: x, gather, lambda read, _: bind(equation, read)[0], gathered)
     layout = without(term.layout, axes)
-    return mixed(term, bind(equation, term.operand)[0], layout, mix, step, equation.scope)
+    return mixed(term, bind(equation, operand)[0], layout, mix, step, biased=biased)

@@ -50,7 +50,9 @@ def positionwise(interpreter: "Interpreter", equation: Equation, operands: Seque
 def spread(equation: Equation, operands: Sequence[Any]) -> list[Any]:
     """Operands that depend on the images, repeated to the shape of an elementwise result."""
     shape = equation.out_shapes[0].shape
-    return [broadcast(x, shape) if isinstance(x, Map | Sum) else x for x in operands]
+    constants = [jnp.shape(x) for x in operands if not isinstance(x, Map | Sum)]
+    differ = {axis for other in constants if len(other) == len(shape) for axis, size in enumerate(other) if size > 1}
+    return [broadcast(x, shape, differ) if isinstance(x, Map | Sum) else x for x in operands]
 
 
 def same_node(interpreter: "Interpreter", maps: Sequence[Map]) -> int | None:

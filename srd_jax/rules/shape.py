@@ -19,7 +19,7 @@ from srd_jax.layout import BATCH, CHANNEL, COPY, Dim, Layout, LayoutError
 from srd_jax.registry import register_rule
 from srd_jax.rules.arithmetic import add_constant
 from srd_jax.rules.positionwise import same_node, without
-from srd_jax.tracing import Equation, bind
+from srd_jax.tracing import Equation
 from srd_jax.values import Map, Sum, Value, align, extend, open_sum, restructure, select
 
 if TYPE_CHECKING:
@@ -148,10 +148,14 @@ def pad(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any])
             layout[axis] = _resized(value.layout, axis, size)
             if any(dim.is_position for dim in value.layout[axis]):
                 moved[lay.grid_axis(value.layout, axis)] = (low, high, interior)
+    if moved and isinstance(value, Sum) and value.selection is None:
+        value = interpreter.close(value)
     grid = lay.grid(value.layout)
     step = Pad(tuple(moved.get(i, (0, 0, 0)) for i in range(len(grid)))) if moved else None
     known = None if isinstance(fill, jax.core.Tracer) else float(fill)
     floor = known is not None and not np.isfinite(known)
+    if floor and isinstance(value, Sum) and value.selection is not None and value.selection.switches is not None:
+        value = interpreter.close(value)
 
     def padded(x: jax.Array, outside: float) -> jax.Array:
         return lax.pad(x, jnp.asarray(fill if floor and outside == 0 else outside, x.dtype), config)
@@ -160,25 +164,61 @@ def pad(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any])
     if known == 0 or floor:
         return result
     whole = lax.pad(value.array, fill, config)
-    return add_constant(extend(result, lambda x: x, result.layout), whole)
+    if isinstance(result, Map):
+        return replace(result, array=whole)
+    outside = step is not None and isinstance(result, Sum) and result.selection is not None
+    return add_constant(result, whole, outside=outside)
 
 
 @register_rule(jp.concatenate_p)
-def concatenate(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+def concatenate(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
     """A sum of embedded operands: along channels X = (v_a, 0) + (0, v_b), along positions maps side by side."""
-    axis = equation.params["dimension"]
+    return _joined(interpreter, equation, operands, equation.params["dimension"])
+
+
+@register_rule("stack")
+def stack(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """A concatenation along a new axis, which runs over channels."""
+    axis = equation.params["axis"]
+
+    def lifted(x: Any) -> Any:
+        if not isinstance(x, Map | Sum):
+            return jnp.expand_dims(x, axis)
+        layout = (*x.layout[:axis], (), *x.layout[axis:])
+        return replace(restructure(x, lambda array, _: jnp.expand_dims(array, axis), layout), ref=x.ref)
+
+    return _joined(interpreter, equation, [lifted(x) for x in operands], axis)
+
+
+@register_rule("tile")
+def tile(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+    """Channels repeated block by block."""
+    value, repeats = operands[0], equation.params["reps"]
+    for axis, count in enumerate(repeats):
+        if count > 1 and lay.kinds(value.layout[axis]) - {CHANNEL, COPY}:
+            interpreter.unsupported(equation, f"axis {axis} does not run over channels")
+    layout = tuple(
+        (Dim(CHANNEL, count * size),) if count > 1 else dims
+        for dims, count, size in zip(value.layout, repeats, value.array.shape, strict=True)
+    )
+    return restructure(value, lambda x, _: jnp.tile(x, repeats), layout)
+
+
+def _joined(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any], axis: int) -> Value:
     values = [x for x in operands if isinstance(x, Map | Sum)]
-    kinds = frozenset[str | int]().union(*(lay.kinds(x.layout[axis]) for x in values))
-    along_channels = kinds <= {CHANNEL, COPY}
+    if any(BATCH in lay.kinds(x.layout[axis]) for x in values):
+        interpreter.unsupported(equation, f"it takes the batch apart (axis {axis})")
+    along_channels = not any(dim.is_position for x in values for dim in x.layout[axis])
     if along_channels and all(isinstance(x, Map) for x in values) and same_node(interpreter, values) is not None:
-        (joined,) = positionwise_parts(interpreter, equation, operands, axis)
-        return joined
+        return _parts_of_one_map(interpreter, equation, operands, axis)
     total = equation.out_shapes[0].shape[axis]
-    array = bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in operands))[0]
+    array = jnp.concatenate([x.array if isinstance(x, Map | Sum) else x for x in operands], axis)
+    if not along_channels and len(values) == 1:
+        return _beside_constants(interpreter, operands, axis, array)
     branches: list[Sum] = []
     start = 0
-    for operand, shape in zip(operands, equation.shapes, strict=True):
-        size = shape.shape[axis]
+    for operand in operands:
+        size = operand.array.shape[axis] if isinstance(operand, Map | Sum) else operand.shape[axis]
         if isinstance(operand, Map | Sum):
             branches.append(_embedded(open_sum(operand), axis, start, total - start - size, along_channels))
         start += size
@@ -188,15 +228,33 @@ def concatenate(interpreter: "Interpreter", equation: Equation, operands: Sequen
     return Sum(array, layout, parts, biased=len(branches) < len(operands))
 
 
-def positionwise_parts(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any], axis: int) -> list[Map]:
+def _beside_constants(interpreter: "Interpreter", operands: Sequence[Any], axis: int, array: jax.Array) -> Value:
+    """A map with positions of constants beside it: as padding, bias of the step that mixes them in."""
+    place = next(i for i, x in enumerate(operands) if isinstance(x, Map | Sum))
+    value = operands[place]
+    if isinstance(value, Sum) and value.selection is None:
+        value = interpreter.close(value)
+    before = sum(x.shape[axis] for x in operands[:place])
+    after = sum(x.shape[axis] for x in operands[place + 1 :])
+    config = [(0, 0, 0)] * value.array.ndim
+    config[axis] = (before, after, 0)
+    layout = list(value.layout)
+    layout[axis] = _resized(value.layout, axis, array.shape[axis])
+    around = lay.grid_axis(value.layout, axis)
+    step = Pad(tuple((before, after, 0) if i == around else (0, 0, 0) for i in range(len(lay.grid(value.layout)))))
+    selected = select(value, lambda x, fill: lax.pad(x, jnp.asarray(fill, x.dtype), config), tuple(layout), step)
+    return add_constant(selected, array, outside=True)
+
+
+def _parts_of_one_map(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any], axis: int) -> Map:
     """Channels of one map (and constants) side by side are a function of that map."""
     maps = [x for x in operands if isinstance(x, Map)]
     total = equation.out_shapes[0].shape[axis]
     layouts = [(*x.layout[:axis], (Dim(CHANNEL, total),), *x.layout[axis + 1 :]) for x in maps]
-    array = bind(equation, *(x.array if isinstance(x, Map) else x for x in operands))[0]
+    array = jnp.concatenate([x.array if isinstance(x, Map) else x for x in operands], axis)
     node = same_node(interpreter, maps)
     assert node is not None
-    return [Map(array, lay.unify(layouts), node)]
+    return Map(array, lay.unify(layouts), node)
 
 
 def _embedded(value: Sum, axis: int, before: int, after: int, along_channels: bool) -> Sum:

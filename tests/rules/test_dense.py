@@ -1,0 +1,235 @@
+"""Dense layers: over channels within one position, over flattened positions a contribution of each."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import srd_jax as srd
+
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+@pytest.fixture(autouse=True)
+def _double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).normal(size=shape)
+
+
+def logits(x):
+    """Average pooling and a dense layer of three classes."""
+    return jnp.mean(x, range(1, x.ndim - 1)) @ draw(x.shape[-1], 3) + draw(3)
+
+
+def by_masking(branches, images):
+    """mu_{i->j} (N, later positions, *grid) of a sum of affine steps, from every vhat_{i->j} on its own."""
+    grid = images.shape[1:-1]
+    masks = jnp.eye(int(np.prod(grid))).reshape((-1, 1, *grid, 1))
+    x = sum(branch(images) for branch in branches)
+    mu = 0
+    for branch in branches:
+        vhat = jax.vmap(lambda mask, branch=branch: jax.jvp(branch, (images,), (mask * images,))[1])(masks)
+        norms = jnp.sqrt(jnp.sum(vhat**2, -1, keepdims=True))
+        bias = branch(images) - vhat.sum(0)
+        mu += jnp.sum((vhat + norms / norms.sum(0) * bias) * x, -1) / jnp.sum(x * x, -1)
+    return jnp.moveaxis(mu.reshape((*mu.shape[:2], -1)), 0, -1).reshape((x.shape[0], -1, *grid))
+
+
+def explained(f, images, branches=None, **options):
+    """The flow, heatmap and ERFs of the last map, with the laws that hold for every network checked.
+
+    The ratios are weighed in NumPy, which needs no compiling.
+    """
+
+    def everything(images):
+        y, flow = srd.decompose(f, **options)(None, images)
+        tops = flow.head.relevance(jnp.ones((images.shape[0], 1), int), None)
+        return flow, tops, y - f(None, images), None if branches is None else by_masking(branches, images)
+
+    flow, tops, difference, expected = jax.jit(everything, compiler_options=QUICK)(images)
+    grid = flow.layers[0].grid
+    pixels = np.eye(int(np.prod(grid))).reshape((-1, *grid))
+    fields = {0: np.stack([pixels] * len(images))}
+    for edge in flow.edges:
+        known = replace(edge, ratios=None if edge.ratios is None else np.asarray(edge.ratios))
+        fields[edge.target] = np.asarray(known.apply(fields[edge.source])) + fields.get(edge.target, 0)
+    by_position = {index: field.reshape((*field.shape[:2], -1)) for index, field in fields.items()}
+    seeds = zip(flow.head.nodes, tops, strict=True)
+    heat = sum(np.einsum("npj,nj->np", by_position[node], np.reshape(top, (len(images), -1))) for node, top in seeds)
+    last = np.moveaxis(by_position[len(flow.layers) - 1], 1, 2).reshape((len(images), -1, *grid))
+    np.testing.assert_allclose(difference, 0, atol=1e-10)
+    np.testing.assert_allclose(heat.sum(1), flow.head.logits[:, 1], atol=1e-10)
+    np.testing.assert_allclose(last.sum(tuple(range(2, last.ndim))), 1, atol=1e-10)
+    if branches is not None:
+        np.testing.assert_allclose(last, expected, atol=1e-10)
+    return flow, heat.reshape((len(images), *grid)), last
+
+
+def hidden(x):
+    return jnp.tanh(lax.conv_general_dilated(x, draw(2, 2, 2, 3), (1, 1), "SAME", dimension_numbers=NUMBERS) + 0.1)
+
+
+NUMBERS = ("NHWC", "HWIO", "NHWC")
+IMAGES = (2, 3, 4, 2)
+
+
+def grouped(y):
+    """Two groups of three channels each, with weights of their own."""
+    return jnp.einsum("nhwgc,gcd->nhwgd", y.reshape((2, 3, 4, 2, 3)), draw(2, 3, 2)).reshape((2, 3, 4, 4))
+
+
+OVER_CHANNELS = {
+    "matrix product": lambda y: y @ draw(3, 5),
+    "weights on the left": lambda y: jnp.einsum("dc,nhwc->nhwd", draw(5, 3), y),
+    "weights on the left, theirs first": lambda y: jnp.moveaxis(jnp.einsum("dc,nhwc->dnhw", draw(5, 3), y), 0, -1),
+    "two axes of weights": lambda y: jnp.einsum("nhwc,cde->nhwde", y, draw(3, 2, 2)).reshape((2, 3, 4, 4)),
+    "channel groups": lambda y: grouped(jnp.concatenate([y, -y], -1)),
+    "weights per position": lambda y: jnp.einsum("nhwc,hwcd->nhwd", y, draw(3, 4, 3, 2)),
+    "weights per row": lambda y: jnp.einsum("nhwc,hcd->nhwd", y, draw(3, 3, 2)),
+    "tokens": lambda y: (y.reshape((2, 12, 3)) @ draw(3, 5)).reshape((2, 3, 4, 5)),
+    "positions in the batch": lambda y: (y.reshape((24, 3)) @ draw(3, 5)).reshape((2, 3, 4, 5)),
+    "channels first": lambda y: jnp.einsum("nchw,cd->ndhw", y.transpose(0, 3, 1, 2), draw(3, 5)).transpose(0, 2, 3, 1),
+    "inner product": lambda y: jnp.einsum("nhwc,c->nhw", y, draw(3))[..., None],
+    "outer product": lambda y: jnp.einsum("nhwc,d->nhwcd", y, draw(2)).reshape((2, 3, 4, 6)),
+}
+
+
+@pytest.mark.parametrize("form", OVER_CHANNELS)
+def test_a_dense_layer_over_channels_is_position_wise(form):
+    """It makes no map, and its bias belongs to the position it is added at."""
+    dense = OVER_CHANNELS[form]
+    flow, _, _ = explained(lambda _, x: logits(jnp.tanh(dense(hidden(x)) + 0.3)), draw(*IMAGES))
+    assert [layer.channels for layer in flow.layers] == [2, 3]
+    assert len(flow.edges) == 1
+
+
+@pytest.mark.parametrize("form", ["matrix product", "weights on the left", "weights per row", "outer product"])
+def test_after_a_convolution_it_belongs_to_the_same_sum(form):
+    def step(x):
+        y = lax.conv_general_dilated(x, draw(2, 2, 2, 3), (1, 1), "SAME", dimension_numbers=NUMBERS) + 0.1
+        return OVER_CHANNELS[form](y) + 0.2
+
+    explained(lambda _, x: logits(jnp.tanh(step(x))), draw(*IMAGES), [step])
+
+
+FLATTENED = {
+    "channels last": lambda x: x.reshape((2, -1)) @ draw(24, 5),
+    "channels first": lambda x: x.transpose(0, 3, 1, 2).reshape((2, -1)) @ draw(24, 5),
+    "columns first": lambda x: x.swapaxes(1, 2).reshape((2, -1)) @ draw(24, 5),
+    "weights on the left": lambda x: jnp.einsum("dk,nk->nd", draw(5, 24), x.reshape((2, -1))),
+    "no flatten": lambda x: jnp.einsum("nhwc,hwcd->nd", x, draw(3, 4, 2, 5)),
+    "axes of the weights in another order": lambda x: jnp.einsum("nhwc,wdch->nd", x, draw(4, 5, 2, 3)),
+    "tokens": lambda x: jnp.einsum("nlc,lcd->nd", x.reshape((2, 12, 2)), draw(12, 2, 5)),
+    "weighted mean of positions": lambda x: jnp.einsum("nhwc,hw->nc", x, draw(3, 4)),
+    "several weighted means": lambda x: jnp.einsum("nhwc,hwk->nkc", x, draw(3, 4, 2)).reshape((2, 4)),
+    "tensor product": lambda x: jnp.tensordot(x, draw(3, 4, 2, 5), 3),
+}
+
+
+@pytest.mark.parametrize("form", FLATTENED)
+def test_a_dense_layer_over_all_positions_has_a_contribution_of_each(form):
+    def step(x):
+        y = FLATTENED[form](x)
+        return y + draw(y.shape[-1], seed=1)
+
+    images = draw(*IMAGES)
+    classes = jax.eval_shape(step, images).shape[-1]
+    flow, _, _ = explained(lambda _, x: jnp.tanh(step(x)) @ draw(classes, 3), images, [step], head="sharing")
+    assert [layer.grid for layer in flow.layers] == [(3, 4), ()]
+
+
+@pytest.mark.parametrize("form", FLATTENED)
+def test_relevance_of_positions_before_a_flattened_dense_layer(form):
+    """For a linear head, each position has < v_i , W_i > and an equal part of the bias."""
+    images = draw(*IMAGES)
+    classes = jax.eval_shape(FLATTENED[form], images).shape[-1]
+    weights, bias = draw(classes, 3), draw(3)
+    _, heat, _ = explained(lambda _, x: FLATTENED[form](x) @ weights + bias, images)
+    one_by_one = np.eye(12).reshape((12, 1, 3, 4, 1)) * images
+    alone = jax.jit(jax.vmap(FLATTENED[form]))(one_by_one) @ weights[:, 1]
+    np.testing.assert_allclose(heat.reshape((2, 12)), alone.T + bias[1] / 12, atol=1e-10)
+
+
+def test_a_dense_layer_over_one_axis_of_a_map_that_has_no_other():
+    """A 1-d map, contracted whole."""
+
+    def step(x):
+        return jnp.einsum("nlc,ld->ncd", x, draw(5, 2)).reshape((2, -1)) + 0.1
+
+    flow, _, _ = explained(lambda _, x: jnp.tanh(step(x)) @ draw(6, 3), draw(2, 5, 3), [step], head="sharing")
+    assert [layer.grid for layer in flow.layers] == [(5,), ()]
+
+
+def test_layers_of_single_pfvs_are_one_pfv():
+    """A multilayer perceptron on top has no positions to share between."""
+
+    def f(_, x):
+        y = jnp.tanh(hidden(x).reshape((2, -1)) @ draw(36, 5))
+        return jnp.tanh(y @ draw(5, 4) + 0.1) @ draw(4, 3)
+
+    flow, _, _ = explained(f, draw(*IMAGES), head="sharing")
+    assert [layer.channels for layer in flow.layers] == [2, 3, 5]
+    flow, _, _ = explained(f, draw(*IMAGES))
+    assert [layer.channels for layer in flow.layers] == [2, 3]
+
+
+def test_one_image_flattens_as_several_do():
+    images = draw(*IMAGES)
+
+    def f(_, x):
+        return hidden(x).reshape((len(x), -1)) @ draw(36, 3)
+
+    _, heat, _ = explained(f, images)
+    _, alone, _ = explained(f, images[:1])
+    np.testing.assert_allclose(alone, heat[:1], atol=1e-10)
+
+
+def attention(x):
+    tokens = x.reshape((2, 12, 2))
+    return jax.nn.softmax(jnp.einsum("nic,njc->nij", tokens, tokens), -1) @ tokens
+
+
+REFUSED = {
+    "attention": (attention, "both factors depend on the images, as in attention, which is not supported"),
+    "a Gram matrix": (lambda x: jnp.einsum("nhwc,nhwd->ncd", x, x), "both factors depend on the images"),
+    "bilinear pooling": (lambda x: jnp.einsum("nhwc,nd->nhwcd", x, jnp.mean(x, (1, 2))), "both factors depend"),
+    "token mixing": (
+        lambda x: jnp.einsum("nhwc,wv->nhvc", x, draw(4, 4)),
+        r"contracts some position axes and keeps others \(token mixing\), which is not supported",
+    ),
+    "rows and channels together": (lambda x: jnp.einsum("nhwc,hcd->nwd", x, draw(3, 2, 4)), "token mixing"),
+    "images mixed": (lambda x: jnp.einsum("nhwc,nm->mhwc", x, draw(2, 2)), "it contracts the batch, and images must"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", REFUSED)
+def test_what_is_refused(form):
+    step, said = REFUSED[form]
+
+    def f(_, x):
+        return jnp.sum(step(x).reshape((2, -1, 1)) * jnp.ones(3), 1)
+
+    with pytest.raises(srd.UnsupportedPrimitiveError, match=said) as error:
+        jax.eval_shape(srd.decompose(f), None, jnp.ones(IMAGES))
+    message = str(error.value)
+    assert "no sharing rule for primitive 'dot_general' of (float64[" in message
+    assert f"It is at {__file__}:" in message
+    assert "@srd_jax.register_rule('dot_general')" in message
+
+
+def test_all_tokens_mixed_into_all_tokens_is_one_pfv():
+    """A dense layer from every token to every token leaves channels, no positions; what reads it is the head."""
+
+    def f(_, x):
+        y = jnp.einsum("nlc,lm->nmc", hidden(x).reshape((2, 12, 3)), draw(12, 6))
+        return jnp.mean(jnp.tanh(y), 1) @ draw(3, 3)
+
+    flow, _, _ = explained(f, draw(*IMAGES))
+    assert [layer.channels for layer in flow.layers] == [2, 3]
