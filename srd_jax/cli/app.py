@@ -1,0 +1,83 @@
+"""The commands together, and how errors end: in one line on stderr and exit code 2."""
+
+import logging
+import sys
+import warnings
+from typing import Annotated, Any, cast
+
+import typer
+from typer.core import TyperGroup
+
+import srd_jax
+from srd_jax.errors import SRDError
+
+from . import erf, explain, tables
+from .terminal import one_line
+
+__all__ = ["app", "main"]
+
+_WRONG, _INTERRUPTED = 2, 130
+# the base of all usage errors, which Typer exports under no name of its own
+_UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
+
+
+class _OneLineErrors(TyperGroup):
+    """A command group whose errors are one line on stderr, whoever runs it."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command; in Click's standalone mode exit with its code."""
+        if not options.pop("standalone_mode", True):
+            return super().main(*args, standalone_mode=False, **options)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                code = super().main(*args, standalone_mode=False, **options)
+        except (SRDError, _UsageError) as error:
+            text = error.format_message() if isinstance(error, _UsageError) else str(error)  # type: ignore[attr-defined]
+            sys.stderr.write(f"srd: {one_line(text)}\n")
+            sys.exit(_WRONG)
+        except (KeyboardInterrupt, typer.Abort):
+            sys.exit(_INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+app = typer.Typer(
+    name="srd",
+    cls=_OneLineErrors,
+    help="Why a vision model decided what it did: Sharing Ratio Decomposition.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"srd_jax {srd_jax.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _srd(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del version
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command("explain")(explain.explain)
+app.command("erf")(erf.erf)
+app.command("layers")(tables.layers)
+app.command("models")(tables.models)
+app.command("cost")(tables.cost)
+
+
+def main() -> None:
+    """Run the command line and exit with its code: 0, 2 after an error of the user's, 130 after Ctrl-C."""
+    # the hub's client reports every retry; a failed download is one line of ours
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    app(prog_name="srd")

@@ -1,0 +1,134 @@
+"""``srd erf``: the effective receptive fields of PFVs on a photo."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from srd_jax.errors import LayerError
+from srd_jax.files import check_folder, replacing
+from srd_jax.suggest import did_you_mean
+
+from .explain import UNTRAINED
+from .options import At, Bias, ModelName, Out, Size, Weights
+from .terminal import extents, line, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import srd_jax as srd
+
+__all__ = ["erf"]
+
+Position = tuple[int, int]
+
+
+def erf(
+    *,
+    image: Annotated[Path | None, typer.Argument(help="A photo; without one, a cat that comes along.")] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer", "-l", metavar="NAME", help="A PFV map; `srd layers` lists them.", show_default="the last"
+        ),
+    ] = None,
+    at: At = None,
+    model: ModelName = "resnet50",
+    weights: Weights = None,
+    bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
+    size: Size = 224,
+    out: Out = Path("srd-out"),
+) -> None:
+    """Show which pixels make up the PFVs at some positions of a layer, as pictures and as raw numbers."""
+    given = [_parse_position(text) for text in at or ()]
+    check_folder(out)
+
+    import jax  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    import srd_jax as srd  # noqa: PLC0415
+    from srd_jax.pictures import draw_receptive_field, write_png  # noqa: PLC0415
+
+    from .inputs import layers_of, load_model, outline, pixels_of, read_photos, weights_label  # noqa: PLC0415
+
+    chosen, positions = _choose(layers_of(outline(model, size)), layer, given)
+    (photo,) = read_photos([image] if image else None, size)
+    net = load_model(model, weights)
+    label = weights_label(weights)
+    decompose = srd.decompose(net.apply, bias=bias)
+
+    @jax.jit
+    def fields_of(variables, images):
+        return decompose(variables, images)[1].erf(chosen.name, positions)[0]
+
+    written = []
+    with waiting(f"Decomposing {net.name}"):
+        fields = np.asarray(fields_of(net.variables, pixels_of(net, [photo])))
+        for (row, column), field in zip(positions, fields, strict=True):
+            figure = draw_receptive_field(
+                photo.crop,
+                field,
+                grid=(chosen.grid[0], chosen.grid[1]),
+                position=(row, column),
+                title=f"{chosen.name} at row {row}, column {column}",
+                details=(
+                    f"grid {extents(chosen.grid)}  ·  {chosen.channels} channels  ·  could depend on "
+                    f"{extents(chosen.receptive_field)} pixels",
+                    f"{photo.name}  ·  {net.name}, {label} weights  ·  bias {bias}",
+                ),
+                notice="" if net.trained else UNTRAINED,
+            )
+            name = f"{photo.stem}_{net.name}_erf_{chosen.name.replace('/', '.')}_{row}-{column}"
+            picture, numbers = out / f"{name}.png", out / f"{name}.npz"
+            with replacing(picture) as file:
+                write_png(figure, file)
+            with replacing(numbers) as file:
+                np.savez_compressed(
+                    file,
+                    erf=field,
+                    layer=chosen.name,
+                    position=(row, column),
+                    grid=chosen.grid,
+                    receptive_field=chosen.receptive_field,
+                    model=net.name,
+                    weights=label,
+                    trained=net.trained,
+                    bias=bias,
+                    image=photo.name,
+                    crop=photo.crop,
+                )
+            written += [picture, numbers]
+    for path in written:
+        line(str(path))
+    if not net.trained:
+        line(f"{UNTRAINED} Give --weights FILE for a model that has learnt.", style="bold red")
+
+
+def _parse_position(text: str) -> Position:
+    numbers = re.fullmatch(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", text)
+    if numbers is None:
+        raise typer.BadParameter(f"{text!r} is not ROW,COL, two whole numbers such as 3,5", param_hint="'--at'")
+    return int(numbers[1]), int(numbers[2])
+
+
+def _choose(
+    layers: "Sequence[srd.Layer]", name: str | None, given: "Sequence[Position]"
+) -> tuple["srd.Layer", list[Position]]:
+    """The layer and the positions asked for, checked; by default the last layer and its middle."""
+    by_name = {layer.name: layer for layer in layers}
+    if name is None:
+        name = layers[-1].name
+    if name not in by_name:
+        raise LayerError(f"no PFV map is called {name!r}; {did_you_mean(name, list(by_name))}")
+    layer = by_name[name]
+    if len(layer.grid) != 2:
+        raise LayerError(f"{name!r} has no grid of rows and columns, and so no positions to show")
+    rows, columns = layer.grid
+    for row, column in given:
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise LayerError(
+                f"position {row},{column} is outside {name!r}, which has rows 0 to {rows - 1} and columns 0 to "
+                f"{columns - 1}; did you mean {min(max(row, 0), rows - 1)},{min(max(column, 0), columns - 1)}?"
+            )
+    return layer, list(dict.fromkeys(given)) or [(rows // 2, columns // 2)]

@@ -1,0 +1,52 @@
+"""The options that commands share, each with one meaning everywhere.
+
+The choices are those of `srd_jax.explain`, written out so that help needs no JAX; None is called "none".
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = ["At", "Bias", "Contrast", "Head", "Images", "ModelName", "Out", "Size", "Target", "Weights"]
+
+_LARGEST = 4096
+
+
+Bias = Literal["norm", "uniform", "none"]
+Contrast = Literal["spatial", "class", "none"]
+Head = Literal["linear", "gradcam", "sharing"]
+
+Images = Annotated[
+    list[Path] | None, typer.Argument(metavar="IMAGE", help="Photos; without any, a cat that comes along.")
+]
+ModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME", help="A model; `srd models` lists them.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|untrained",
+        help="A .safetensors, .pth or .pt file with torchvision's names; 'untrained' for random weights.",
+        show_default="pretrained, downloaded once",
+    ),
+]
+Size = Annotated[int, typer.Option(min=1, max=_LARGEST, help="Side of the model's input in pixels.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files, made if needed.")]
+Target = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="NAME|INDEX|topK",
+        help="Class to explain, by name or index, or the K likeliest; repeatable.",
+        show_default="top1",
+    ),
+]
+At = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--at",
+        metavar="ROW,COL",
+        help="Position in the layer's grid, from 0; repeatable.",
+        show_default="the middle",
+    ),
+]

@@ -1,0 +1,65 @@
+"""Commands that print what is known of a model without its weights: ``srd layers``, ``srd models``, ``srd cost``."""
+
+from typing import Annotated, get_args
+
+import typer
+
+from .options import Bias, ModelName, Size
+from .terminal import extents, show, table
+
+__all__ = ["cost", "layers", "models"]
+
+
+def layers(*, model: ModelName = "resnet50", size: Size = 224) -> None:
+    """List a model's PFV maps: name, grid, channels and receptive field."""
+    from .inputs import layers_of, outline  # noqa: PLC0415
+
+    rows = [
+        (layer.name, extents(layer.grid), str(layer.channels), extents(layer.receptive_field))
+        for layer in layers_of(outline(model, size))
+    ]
+    headings = ("Layer", "Grid", "Channels", "Receptive field")
+    show(table(f"{model} at {extents((size, size))} pixels", headings, rows))
+
+
+def models() -> None:
+    """List the models, their parameters and where their weights come from by default."""
+    import math  # noqa: PLC0415
+
+    import jax  # noqa: PLC0415
+
+    from srd_jax.models import names  # noqa: PLC0415
+    from srd_jax.models.weight_files import hub_repository  # noqa: PLC0415
+
+    from .inputs import outline  # noqa: PLC0415
+
+    rows = []
+    for name in names():
+        parameters = jax.tree.leaves(outline(name, 224).variables["params"])
+        rows.append((name, f"{sum(math.prod(leaf.shape) for leaf in parameters):,}", f"hf.co/{hub_repository(name)}"))
+    show(table("Models", ("Model", "Parameters", "Pretrained weights"), rows, text_columns=(0, 2)))
+
+
+def cost(
+    *,
+    model: ModelName = "resnet50",
+    size: Size = 224,
+    bias: Annotated[Bias | None, typer.Option(help="How biases are shared.", show_default="norm and uniform")] = None,
+) -> None:
+    """Count the multiply-adds of a forward pass and of one map, for one image."""
+    import jax  # noqa: PLC0415
+    import jax.numpy as jnp  # noqa: PLC0415
+
+    import srd_jax as srd  # noqa: PLC0415
+    from srd_jax.cost import multiply_adds  # noqa: PLC0415
+
+    from .inputs import outline  # noqa: PLC0415
+
+    net = outline(model, size)
+    target = jax.ShapeDtypeStruct((1,), jnp.int32)
+    forward = multiply_adds(net.apply, net.variables, net.images)
+    rows = [("forward pass", f"{forward:,}", "1.00")]
+    for each in get_args(Bias)[:2] if bias is None else (bias,):
+        one = multiply_adds(srd.explain(net.apply, bias=each), net.variables, net.images, target)
+        rows.append((f"one map, bias {each}", f"{one:,}", f"{one / forward:.2f}"))
+    show(table(f"{model} at {extents((size, size))} pixels, one image", ("", "Multiply-adds", "Forward passes"), rows))

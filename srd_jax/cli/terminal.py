@@ -1,0 +1,96 @@
+"""What the commands print: tables and results on stdout, progress and errors on stderr."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["extents", "line", "one_line", "printable", "progress_bar", "show", "table", "waiting"]
+
+_LISTED = 3
+_PLAIN_WIDTH = 120  # of tables that go into a file or another program
+
+
+def printable(text: str) -> str:
+    """The text without characters that could move the cursor or cannot be encoded."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def one_line(message: str) -> str:
+    """A message in one line; of a list below a headline, its first items and how many more there are."""
+    lines = [printable(" ".join(part.split())) for part in message.splitlines() if part.strip()]
+    head, items = lines[:1], lines[1:]
+    if len(items) > _LISTED + 1:
+        items = [*items[:_LISTED], f"and {len(items) - _LISTED} more"]
+    return " ".join([*head, "; ".join(items)]).strip()
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Sequence[int] = (0,)
+) -> Table:
+    """A table of strings.
+
+    Args:
+        title: above it.
+        columns: their headings.
+        rows: one string for each column.
+        text_columns: indices of the columns that are aligned to the left; numbers go to the right.
+    """
+    made = Table(title=Text(printable(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        is_text = index in text_columns
+        made.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(printable(cell)) for cell in row))
+    return made
+
+
+def extents(sizes: tuple[int, ...]) -> str:
+    """Extents along axes, as in 7 x 7."""
+    return " \N{MULTIPLICATION SIGN} ".join(map(str, sizes))
+
+
+def show(*tables: Table) -> None:
+    """Print tables on stdout."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PLAIN_WIDTH)
+    for made in tables:
+        console.print(made)
+
+
+def line(text: str, style: str = "") -> None:
+    """Print one line on stdout as it is, never broken."""
+    Console().print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def progress_bar() -> Progress:
+    """A progress bar on stderr that vanishes when it is done, and is nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def waiting(what: str) -> Progress:
+    """The same for one task of unknown length."""
+    console = Console(stderr=True)
+    made = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    made.add_task(what, total=None)
+    return made

@@ -1,0 +1,97 @@
+"""Files that appear under their names only when they are complete, in folders made for them."""
+
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from srd_jax.errors import SRDError
+
+__all__ = ["check_folder", "replacing", "slug", "unique_stems"]
+
+_STEM = 80
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A binary file to write, which takes the name ``path`` once the block ends without an error.
+
+    It is written beside ``path`` and renamed, so a reader sees the old file or the new one, whole. Missing folders are
+    made; after an error neither a part of the file nor a folder made for it stays.
+
+    Args:
+        path: where the file should be.
+
+    Raises:
+        SRDError: it cannot be written there.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    made = _missing(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):  # not empty, or never made
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise SRDError(f"cannot write {path}: {error.strerror or error}") from error
+        raise
+
+
+def check_folder(folder: Path) -> None:
+    """Find out before the work, and without making anything, whether a folder can take files.
+
+    Raises:
+        SRDError: it, or the nearest of its parents that exists, is no folder or cannot be written to.
+    """
+    missing = _missing(folder)
+    nearest = missing[-1].parent if missing else folder
+    if not nearest.is_dir():
+        raise SRDError(f"cannot write into {folder}: {nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise SRDError(f"cannot write into {folder}: no permission to write in {nearest}")
+
+
+def unique_stems(paths: Iterable[Path]) -> list[str]:
+    """One file name stem for each path, no two of them equal on any file system.
+
+    Args:
+        paths: files, of which several may have the same stem.
+
+    Returns:
+        The paths' own stems where free, in order, others with a number behind: cat, cat-2.
+    """
+    stems = [path.stem[:_STEM] for path in paths]
+    taken: set[str] = set()
+    unique = []
+    for stem in stems:
+        # a later file's own stem is its own: cat-2 is not free if a cat-2 is still to come
+        name, number = stem, 1
+        while name.casefold() in taken or (number > 1 and name.casefold() in map(str.casefold, stems)):
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        unique.append(name)
+    return unique
+
+
+def slug(text: str, longest: int = 40) -> str:
+    """A text as part of a file name: lower-case letters and digits, joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.casefold())[:longest].strip("-")
+
+
+def _missing(folder: Path) -> Sequence[Path]:
+    """The folder and those above it that do not exist, innermost first."""
+    missing = []
+    while not folder.exists() and not folder.is_symlink() and folder != folder.parent:
+        missing.append(folder)
+        folder = folder.parent
+    return missing
