@@ -1,6 +1,6 @@
 """From the interpreter's nodes to a flow: find the encoder's output, keep what leads to it, name the maps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +41,7 @@ def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], lo
         for edge in nodes[old].edges
     )
     layers = _layers([nodes[old] for old in sorted(nodes)], edges)
-    return Flow(layers, edges, _head(interpreter, program, env, logits, tops, kind, order, place))
+    return Flow(layers, edges, _head(interpreter, program, env, logits, tops, kind, lambda old: order[place[old]]))
 
 
 def _values_under(interpreter: Interpreter, logits: Value, *, whole_head: bool) -> list[Map]:
@@ -83,12 +83,12 @@ def _without_aliases(nodes: Sequence[Node], kept: set[int], tops: set[int]) -> t
     place = {index: index for index in kept}
     for index in sorted(kept):
         node = nodes[index]
-        edge = node.edges[0] if len(node.edges) == 1 else None
-        if edge is not None and node.named and edge.ratios is None and not edge.steps:
-            source = merged.get(edge.source)
-            if source is not None and not source.named and readers[edge.source] == 1 and edge.source not in tops:
-                node = replace(node, edges=merged.pop(edge.source).edges)
-                place[edge.source] = index
+        lone = node.edges[0] if len(node.edges) == 1 else None
+        if lone is not None and node.named and lone.ratios is None and not lone.steps:
+            source = merged.get(lone.source)
+            if source is not None and not source.named and readers[lone.source] == 1 and lone.source not in tops:
+                node = replace(node, edges=merged.pop(lone.source).edges)
+                place[lone.source] = index
         merged[index] = node
     return merged, place
 
@@ -134,8 +134,7 @@ def _head(
     logits: Value,
     tops: Sequence[Map],
     kind: HeadKind,
-    order: dict[int, int],
-    place: dict[int, int],
+    number: Callable[[int], int],
 ) -> Head:
     refs = tuple(top.ref for top in tops)
     equations = downstream(program.equations, refs, program.output)
@@ -150,7 +149,7 @@ def _head(
         fixed=tuple(_array(env[ref]) for ref in fixed),
         kind=kind,
         bias=interpreter.bias,
-        nodes=tuple(order[place[top.node]] for top in tops),
+        nodes=tuple(number(top.node) for top in tops),
         layouts=tuple(env[ref].layout for ref in refs),
         grids=tuple(interpreter.nodes[top.node].grid for top in tops),
         refs=refs,

@@ -70,17 +70,15 @@ class Flow:
                 ``"class"`` its mean over all classes, None nothing: then the heatmap sums to the logit.
 
         Returns:
-            {layer: (N, *grid)}, or (N, K, *grid) for (N, K) targets; the heatmap is at the first layer. float32 or wider.
+            {layer: (N, *grid)}, or (N, K, *grid) for (N, K) targets, at least float32. The heatmap is at the input,
+            the first layer.
 
         Raises:
             TargetError: a class that does not exist, or targets of another shape.
         """
         each, single = as_targets(targets, self.head.logits)
         seeds = dict(zip(self.head.nodes, self.head.relevance(each, contrast), strict=True))
-        if contrast == "spatial":
-            maps = self._backward(self._centred(seeds))
-        else:
-            maps = self._backward(seeds)
+        maps = self._backward(self._centred(seeds) if contrast == "spatial" else seeds)
         return {
             layer.name: m[:, 0] if single else m for layer, m in zip(self.layers, maps, strict=True) if m is not None
         }
@@ -102,10 +100,11 @@ class Flow:
             sum of the encoder's relevance.
         """
         relevance = self.relevance(targets, contrast=contrast)
-        totals: dict[int, Array | None] = {}
+        totals: dict[int, Array] = {}
         for edge in self.edges:
             ones = jnp.ones((self.head.logits.shape[0], 1, *edge.grid), jnp.float32)
-            totals[edge.target] = edge.apply(ones) + totals.get(edge.target, 0)
+            reached = edge.apply(ones)
+            totals[edge.target] = reached + totals[edge.target] if edge.target in totals else reached
         kept = {}
         for index, layer in enumerate(self.layers):
             if index in totals and layer.name in relevance:
@@ -127,8 +126,8 @@ class Flow:
         Args:
             layer: name of a PFV map.
             positions: (P, rank) grid positions, the same for all images; None for all of them, row-major.
-            direction: ``"backward"`` propagates a seed at each position to the pixels, ``"forward"`` accumulates from the
-                pixels and pays for every pixel; the results are equal.
+            direction: ``"backward"`` propagates a seed at each position to the pixels, ``"forward"`` accumulates from
+                the pixels and pays for every pixel; the results are equal.
             chunk: how many seeds are propagated at once, which bounds the memory.
 
         Returns:
@@ -179,8 +178,8 @@ class Flow:
                 back = edge.transpose(encoder[edge.target])
                 encoder[edge.source] = encoder[edge.source] + back if edge.source in encoder else back
         encoder = {index: r for index, r in encoder.items() if prod(self.layers[index].grid) > 1 or index == 0}
-        total = sum(jnp.sum(r, tuple(range(2, r.ndim)), keepdims=True).reshape(r.shape[:2]) for r in encoder.values())
-        mean = total / sum(prod(self.layers[index].grid) for index in encoder)
+        every = jnp.concatenate([r.reshape((*r.shape[:2], -1)) for r in encoder.values()], -1)
+        mean = jnp.mean(every, -1)
         return {index: r - mean.reshape((*mean.shape, *[1] * (r.ndim - 2))) for index, r in encoder.items()}
 
     def _backward(self, seeds: dict[int, Array]) -> list[Array | None]:
@@ -210,8 +209,8 @@ def _flat_positions(positions: Sequence[Sequence[int]] | Array | None, layer: st
     places = jnp.asarray(positions)
     if places.ndim != 2 or places.shape[1] != len(grid) or not jnp.issubdtype(places.dtype, jnp.integer):
         raise LayerError(
-            f"positions in {layer!r} must be integers of shape (P, {len(grid)}), one row for each; got {places.dtype} of "
-            f"shape {places.shape}"
+            f"positions in {layer!r} must be integers of shape (P, {len(grid)}), one row for each; got {places.dtype} "
+            f"of shape {places.shape}"
         )
     if not isinstance(places, jax.core.Tracer):
         outside = (np.asarray(places) < 0) | (np.asarray(places) >= np.asarray(grid))

@@ -9,9 +9,8 @@ on shapes alone is known while tracing.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -19,7 +18,8 @@ from jax import lax
 __all__ = ["Copy", "Flip", "Pad", "Regrid", "Slice", "Step", "Whole", "Window", "valid_taps"]
 
 Grid = tuple[int, ...]
-Scalars = TypeVar("Scalars", np.ndarray, jax.Array)
+Scalars = TypeVar("Scalars", bound=Any)
+"""A NumPy or a JAX array, which stays what it is."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Pad:
         """``(..., *grid)`` to ``(..., *padded grid)``."""
         del tap
         config = [(0, 0, 0)] * (x.ndim - len(self.config)) + list(self.config)
-        return _pad(x, config) if isinstance(x, np.ndarray) else lax.pad(x, jnp.zeros((), x.dtype), config)
+        padded: Any = _pad(x, config) if isinstance(x, np.ndarray) else lax.pad(x, jnp.zeros((), x.dtype), config)
+        return padded
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ class Head:
 
         Args:
             targets: (N, K) class indices.
-            contrast: ``"class"`` subtracts the mean over all classes; ``"spatial"`` is left to the flow, which knows the
-                encoder's output.
+            contrast: ``"class"`` subtracts the mean over all classes; ``"spatial"`` is left to the flow, which knows
+                the encoder's output.
 
         Returns:
             One (N, K, *grid) array per value.

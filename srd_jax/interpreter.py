@@ -117,7 +117,8 @@ class Interpreter:
         raise UnsupportedPrimitiveError(
             f"no sharing rule for primitive '{equation.primitive.name}' of ({shapes}): {why}. It is at {equation.where}"
             + (f", in {equation.scope}" if equation.scope else "")
-            + f". Register a rule with @srd_jax.register_rule({equation.primitive.name!r}); CONTRIBUTING.md walks through one"
+            + f". Register a rule with @srd_jax.register_rule({equation.primitive.name!r}); "
+            "CONTRIBUTING.md walks through one"
         )
 
     def _edge(self, source: Map, target: int, ratios: jax.Array | None, steps: Sequence[Step]) -> Edge:

@@ -10,7 +10,9 @@ over of < value , X_j >: no bias is ever traced on its own, and the account clos
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import reduce
+from operator import add
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -86,9 +88,9 @@ def _account(
             shares.append(Share(inner, norm, valid[id(part)]))
     if bias == "none":
         return shares
-    left_over = whole - sum(jnp.sum(share.inner, 0) for share in shares)
+    left_over = whole - reduce(add, [jnp.sum(share.inner, 0) for share in shares])
     by_norm = level.biased and bias == "norm"
-    parts = _by_norm(shares) if by_norm else _even([share.valid for share in shares], x.dtype)
+    parts: Sequence[Any] = _by_norm(shares) if by_norm else _even([share.valid for share in shares], x.dtype)
     return [
         Share(share.inner + part * left_over, share.norm, share.valid)
         for share, part in zip(shares, parts, strict=True)

@@ -30,10 +30,11 @@ _INLINED: dict[str, str] = {
 _ELEMENTWISE = frozenset(
     p.name
     for p in (
-        jp.add_p, jp.sub_p, jp.mul_p, jp.div_p, jp.neg_p, jp.max_p, jp.min_p, jp.exp_p, jp.log_p, jp.log1p_p, jp.expm1_p,
-        jp.tanh_p, jp.logistic_p, jp.erf_p, jp.erfc_p, jp.sqrt_p, jp.rsqrt_p, jp.square_p, jp.integer_pow_p, jp.pow_p,
-        jp.abs_p, jp.sign_p, jp.select_n_p, jp.clamp_p, jp.gt_p, jp.ge_p, jp.lt_p, jp.le_p, jp.eq_p, jp.ne_p, jp.and_p,
-        jp.or_p, jp.not_p, jp.convert_element_type_p, jp.is_finite_p, jp.stop_gradient_p,
+        jp.add_p, jp.sub_p, jp.mul_p, jp.div_p, jp.neg_p, jp.max_p, jp.min_p, jp.exp_p, jp.log_p, jp.log1p_p,
+        jp.expm1_p, jp.tanh_p, jp.logistic_p, jp.erf_p, jp.erfc_p, jp.sqrt_p, jp.rsqrt_p, jp.square_p,
+        jp.integer_pow_p, jp.pow_p, jp.abs_p, jp.sign_p, jp.select_n_p, jp.clamp_p, jp.gt_p, jp.ge_p, jp.lt_p,
+        jp.le_p, jp.eq_p, jp.ne_p, jp.and_p, jp.or_p, jp.not_p, jp.convert_element_type_p, jp.is_finite_p,
+        jp.stop_gradient_p,
     )
 )  # fmt: skip
 """What a custom_jvp may be made of to be kept whole, as activations are: their derivative then stays the author's."""
@@ -59,7 +60,7 @@ class Equation:
         params: the primitive's parameters.
         operands: references to earlier values, or constants.
         results: references to the values it makes.
-        shapes: of the operands.
+        shapes: `jax.ShapeDtypeStruct` of the operands, None for what is no array.
         out_shapes: of the results.
         scope: name stack, as ``Model/layer1/conv1``.
         where: the user's line.
@@ -69,8 +70,8 @@ class Equation:
     params: dict[str, Any]
     operands: tuple[Operand, ...]
     results: tuple[Ref, ...]
-    shapes: tuple[jax.ShapeDtypeStruct, ...]
-    out_shapes: tuple[jax.ShapeDtypeStruct, ...]
+    shapes: tuple[Any, ...]
+    out_shapes: tuple[Any, ...]
     scope: str
     where: str
 
@@ -113,8 +114,9 @@ class _Inliner:
     ) -> list[Operand]:
         env: dict[jex.Var, Operand] = dict(zip(jaxpr.invars, args, strict=True))
         for var, value in zip(jaxpr.constvars, consts, strict=True):
-            env[var] = self.fresh()
-            self.constants.append((env[var], value))
+            ref = self.fresh()
+            env[var] = ref
+            self.constants.append((ref, value))
 
         def read(atom: jex.Var | jex.Literal) -> Operand:
             return Constant(atom.val) if isinstance(atom, jex.Literal) else env[atom]
@@ -127,8 +129,9 @@ class _Inliner:
             if called is not None:
                 results = self.run(*called, operands, inner_scope, line)
             else:
-                results = [self.fresh() for _ in eqn.outvars]
-                self.equations.append(_equation(eqn, operands, results, inner_scope, line))
+                made = [self.fresh() for _ in eqn.outvars]
+                self.equations.append(_equation(eqn, operands, made, inner_scope, line))
+                results = list[Operand](made)
             env.update(zip(eqn.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -156,7 +159,7 @@ def _primitives(jaxpr: jex.Jaxpr) -> Iterator[str]:
 def _equation(
     eqn: jex.JaxprEqn, operands: Sequence[Operand], results: Sequence[Ref], scope: str, where: str
 ) -> Equation:
-    def shapes(atoms: Sequence[Any]) -> tuple[jax.ShapeDtypeStruct, ...]:
+    def shapes(atoms: Sequence[Any]) -> tuple[jax.ShapeDtypeStruct | None, ...]:
         return tuple(
             jax.ShapeDtypeStruct(a.aval.shape, a.aval.dtype) if hasattr(a.aval, "shape") else None for a in atoms
         )
@@ -198,8 +201,8 @@ def trace(tracer: Callable[..., Any], variables: Any, images: jax.Array) -> Prog
     if len(leaves) != 1 or len(leaves[0].shape) != 2 or leaves[0].shape[0] != images.shape[0]:
         got = ", ".join(str(leaf.shape) for leaf in leaves) or "nothing"
         raise ShapeError(
-            f"the function must return one array of logits of shape (N, classes) with N = {images.shape[0]}; it returns "
-            f"{got}. Wrap it: lambda variables, images: f(variables, images)[...]"
+            f"the function must return one array of logits of shape (N, classes) with N = {images.shape[0]}; it "
+            f"returns {got}. Wrap it: lambda variables, images: f(variables, images)[...]"
         )
     inliner = _Inliner()
     arguments = [inliner.fresh() for _ in closed.jaxpr.invars]

@@ -34,9 +34,9 @@ def decompose(
         f: ``f(variables, images) -> logits``, in evaluation mode: pure, and without any exchange between images.
         bias: how constants are shared among contributions: ``"norm"`` (the authors') in proportion to their norms,
             ``"uniform"`` evenly, ``"none"`` not at all; then the biases keep their part (`Flow.kept_by_biases`).
-        head: how the logit becomes relevance at the encoder's output: ``"linear"`` by the gradient through the head (the
-            authors' formula for average pooling and a dense layer), ``"gradcam"`` the Grad-CAM map there (the authors'
-            choice for VGG), ``"sharing"`` by sharing ratios all the way from the logit.
+        head: how the logit becomes relevance at the encoder's output: ``"linear"`` by the gradient through the head
+            (the authors' formula for average pooling and a dense layer), ``"gradcam"`` the Grad-CAM map there (the
+            authors' choice for VGG), ``"sharing"`` by sharing ratios all the way from the logit.
         channel_axis: axis of ``images`` that holds the channels; axis 0 is the batch, all others are positions.
 
     Returns:
@@ -77,8 +77,8 @@ def explain(
     Args:
         f: as in `decompose`.
         bias: as in `decompose`.
-        contrast: ``"spatial"`` (the authors') subtracts from the encoder's relevance its mean over positions, ``"class"``
-            its mean over all classes, None nothing: then the heatmap sums to the logit.
+        contrast: ``"spatial"`` (the authors') subtracts from the encoder's relevance its mean over positions,
+            ``"class"`` its mean over all classes, None nothing: then the heatmap sums to the logit.
         head: as in `decompose`.
         channel_axis: as in `decompose`.
 

@@ -47,8 +47,8 @@ class Mix:
 
     taps: int
     pad: Callable[[jax.Array, float], jax.Array]
-    gather: Callable[[jax.Array, jax.Array], jax.Array]
-    local: Callable[[jax.Array, jax.Array], jax.Array]
+    gather: Callable[[jax.Array, jax.Array | int], jax.Array]
+    local: Callable[[jax.Array, jax.Array | int], jax.Array]
     gathered: Layout
 
 
@@ -123,7 +123,7 @@ class Sum:
         scope: name of the step that last extended it.
         name: name given to it by the user.
         ref: identifier of the value in the traced program.
-        outside: whether constants were added only where nothing was selected (padding), which a mixing step sees as bias.
+        outside: whether constants were added only where nothing was selected (padding); for a mixing step, bias.
     """
 
     array: jax.Array

@@ -27,11 +27,11 @@ class _OneLineErrors(TyperGroup):
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command; in Click's standalone mode exit with its code."""
         if not options.pop("standalone_mode", True):
-            return super().main(*args, standalone_mode=False, **options)
+            return super().main(*args, standalone_mode=False, **options)  # type: ignore[misc]
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module=r"PIL\.")
-                code = super().main(*args, standalone_mode=False, **options)
+                code = super().main(*args, standalone_mode=False, **options)  # type: ignore[misc]
         except (SRDError, _UsageError) as error:
             text = error.format_message() if isinstance(error, _UsageError) else str(error)  # type: ignore[attr-defined]
             sys.stderr.write(f"srd: {one_line(text)}\n")

@@ -38,8 +38,8 @@ def dot_general(interpreter: "Interpreter", equation: Equation, operands: Sequen
         return bind(equation, *((x, w) if first else (w, x)))[0]
 
     def out_layout(source: Layout) -> Layout:
-        free = [dims for axis, dims in enumerate(source) if axis not in own and axis not in own_batch]
-        new = [(Dim(CHANNEL, weights.shape[axis]),) for axis in free_weights]
+        free: list[lay.Axis] = [dims for axis, dims in enumerate(source) if axis not in own and axis not in own_batch]
+        new: list[lay.Axis] = [(Dim(CHANNEL, weights.shape[axis]),) for axis in free_weights]
         shared = [source[axis] for axis in own_batch]
         return tuple(shared + (free + new if first else new + free))
 

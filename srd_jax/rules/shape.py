@@ -1,10 +1,12 @@
 """Steps that select or rearrange: reshape, transpose, broadcast, slice, split, pad, flip, concatenate.
 
-None computes anything. Where positions move, the step is remembered; a selection stays open to the mixing step after it.
+None computes anything. Where positions move, the step is remembered; a selection stays open to the mixing step
+after it.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -82,7 +84,7 @@ def split(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any
     value = interpreter.close(value) if isinstance(value, Sum) and value.selection is None else value
     ends = np.cumsum([0, *equation.params["sizes"]]).tolist()
     boxes: list[list[tuple[int, int, int]]] = []
-    for start, limit in zip(ends, ends[1:], strict=False):
+    for start, limit in pairwise(ends):
         box = [(0, size, 1) for size in value.array.shape]
         box[axis] = (start, limit, 1)
         boxes.append(box)
@@ -209,7 +211,8 @@ def _joined(interpreter: "Interpreter", equation: Equation, operands: Sequence[A
     if any(BATCH in lay.kinds(x.layout[axis]) for x in values):
         interpreter.unsupported(equation, f"it takes the batch apart (axis {axis})")
     along_channels = not any(dim.is_position for x in values for dim in x.layout[axis])
-    if along_channels and all(isinstance(x, Map) for x in values) and same_node(interpreter, values) is not None:
+    maps = [x for x in values if isinstance(x, Map)]
+    if along_channels and len(maps) == len(values) and same_node(interpreter, maps) is not None:
         return _parts_of_one_map(interpreter, equation, operands, axis)
     total = equation.out_shapes[0].shape[axis]
     array = jnp.concatenate([x.array if isinstance(x, Map | Sum) else x for x in operands], axis)

@@ -93,7 +93,11 @@ FORMS = {
     "1x1 strided": ((4, 4, 2), (1, 1, 2, 3), {"stride": 2}),
     "dilated": ((5, 4, 2), (3, 2, 2, 3), {"rhs_dilation": (2, 2)}),
     "transposed": ((3, 3, 2), (3, 3, 2, 3), {"padding": ((1, 2), (1, 2)), "lhs_dilation": (2, 2)}),
-    "transposed and strided": ((3, 3, 2), (3, 3, 2, 3), {"stride": 2, "padding": ((1, 1), (2, 1)), "lhs_dilation": (1, 3)}),
+    "transposed and strided": (
+        (3, 3, 2),
+        (3, 3, 2, 3),
+        {"stride": 2, "padding": ((1, 1), (2, 1)), "lhs_dilation": (1, 3)},
+    ),
     "grouped": ((4, 3, 4), (3, 3, 2, 6), {"feature_group_count": 2}),
     "depthwise": ((4, 3, 3), (3, 3, 1, 6), {"feature_group_count": 3}),
     "row": ((3, 4, 2), (1, 3, 2, 3), {}),
@@ -244,9 +248,7 @@ def test_the_ratios_of_a_single_pfv():
     def step(x):
         return conv(x, kernel, padding="VALID") + 0.5
 
-    flow, _, _ = explained(
-        lambda _, x: jax.nn.relu(step(x))[:, 0, 0] @ last, draw(2, 4, 3, 2), [step], head="sharing"
-    )
+    flow, _, _ = explained(lambda _, x: jax.nn.relu(step(x))[:, 0, 0] @ last, draw(2, 4, 3, 2), [step], head="sharing")
     assert [layer.grid for layer in flow.layers] == [(4, 3), (1, 1)]
 
 
@@ -276,7 +278,9 @@ def spec(letters):
 
 REFUSED = {
     "a kernel made of the images": (lambda x: conv(x, as_kernel(x)), "the kernel depends on the images"),
-    "images only in the kernel": (lambda x: conv(np.ones((2, 4, 4, 2)), as_kernel(x)), "the kernel depends on the images"),
+    "images only in the kernel": (
+        lambda x: conv(np.ones((2, 4, 4, 2)), as_kernel(x)), "the kernel depends on the images",
+    ),
     "batch groups": (across_batch, "batch groups mix images"),
     "over the batch": (lambda x: conv(x, np.ones((2, 3, 2, 3)), **spec("HNWC")), "runs over positions"),
     "over batch and width": (lambda x: conv(x[:, 0], np.ones((2, 4, 3)), **spec("WCN")), "axis runs over positions"),

@@ -104,7 +104,8 @@ def layer_norm(x):
 ACTIVATIONS = {
     name: getattr(jax.nn, name)
     for name in (
-        "celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "leaky_relu", "log_softmax",
+        "celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "leaky_relu",
+        "log_softmax",
         "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_sign", "softmax", "softplus", "swish",
         "sparse_plus", "sparse_sigmoid", "squareplus", "standardize",
     )

@@ -101,7 +101,9 @@ NOTHING_CHANGES = {
     "positions into the batch and back": lambda y: jnp.tanh(y.reshape((24, 4))).reshape(y.shape) * 0 + y,
     "flattened and back": lambda y: y.reshape((2, 48)).reshape(y.shape),
     "channels first and back": lambda y: y.transpose(0, 3, 1, 2).transpose(0, 2, 3, 1),
-    "channels first tokens and back": lambda y: y.transpose(0, 3, 1, 2).reshape((2, 4, 12)).swapaxes(1, 2).reshape(y.shape),
+    "channels first tokens and back": lambda y: (
+        y.transpose(0, 3, 1, 2).reshape((2, 4, 12)).swapaxes(1, 2).reshape(y.shape)
+    ),
     "channel groups and back": lambda y: y.reshape((2, 3, 4, 2, 2)).reshape(y.shape),
     "a new axis and back": lambda y: y[:, None, :, :, None].squeeze((1, 4)),
     "stacked with itself": lambda y: jnp.stack([y, -y], 1)[:, 0],
@@ -229,9 +231,13 @@ def test_concatenation_is_a_sum_of_embedded_parts(case):
 
 CONSTANT_POSITIONS = {
     "padding with a constant": lambda x: jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.5),
-    "an open sum padded with a constant": lambda x: jnp.pad(b(x), ((0, 0), (1, 0), (0, 1), (0, 0)), constant_values=0.5),
+    "an open sum padded with a constant": lambda x: jnp.pad(
+        b(x), ((0, 0), (1, 0), (0, 1), (0, 0)), constant_values=0.5
+    ),
     "rows of a constant beside the map": lambda x: jnp.concatenate([jnp.full((2, 1, 4, 2), 0.5), x], 1),
-    "padding with a computed constant": lambda x: lax.pad(x, jnp.sin(1.0), [(0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)]),
+    "padding with a computed constant": lambda x: lax.pad(
+        x, jnp.sin(1.0), [(0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)]
+    ),
 }
 
 
@@ -239,7 +245,9 @@ CONSTANT_POSITIONS = {
 def test_positions_that_hold_a_constant_lose_no_relevance(case):
     """Before a convolution, what a constant adds to X_j is bias, to be shared among the positions that contribute."""
     kernel = draw(3, 3, 2, 3)
-    explained(lambda _, x: logits(jnp.tanh(conv(CONSTANT_POSITIONS[case](x), kernel, padding="VALID"))), draw(2, 3, 4, 2))
+    explained(
+        lambda _, x: logits(jnp.tanh(conv(CONSTANT_POSITIONS[case](x), kernel, padding="VALID"))), draw(2, 3, 4, 2)
+    )
 
 
 def test_a_constant_around_channels_is_bias():
@@ -289,7 +297,8 @@ def test_a_selected_token_is_one_position():
 REFUSED = {
     "space to depth": (lambda x: x.reshape((2, 2, 2, 4, 2)), "reshape", "the reshape splits the position axis 0"),
     "pixel shuffle": (
-        lambda x: conv(x.reshape((2, 4, 8, 1)), draw(3, 3, 1, 1)), "conv_general_dilated", "axis 2 is not a position axis",
+        lambda x: conv(x.reshape((2, 4, 8, 1)), draw(3, 3, 1, 1)), "conv_general_dilated",
+        "axis 2 is not a position axis",
     ),
     "one image": (lambda x: x[:1], "slice", r"it takes the batch apart \(axis 0\)"),
     # jnp.pad(mode="edge") slices every axis first, the batch too
