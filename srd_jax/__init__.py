@@ -2,6 +2,7 @@
 
 from srd_jax import rules
 from srd_jax.errors import (
+    DataError,
     ImageError,
     LayerError,
     ShapeError,
@@ -16,6 +17,7 @@ from srd_jax.registry import register_rule
 from srd_jax.transforms import decompose, explain
 
 __all__ = [
+    "DataError",
     "Edge",
     "Flow",
     "ImageError",
