@@ -14,7 +14,7 @@ from srd_jax.operators import Edge
 from srd_jax.tracing import Program, Ref, downstream
 from srd_jax.values import Map, Value
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "references"]
 
 
 def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], logits: Value, kind: HeadKind) -> Flow:
@@ -42,6 +42,13 @@ def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], lo
     )
     layers = _layers([nodes[old] for old in sorted(nodes)], edges)
     return Flow(layers, edges, _head(interpreter, program, env, logits, tops, kind, lambda old: order[place[old]]))
+
+
+def references(interpreter: Interpreter, logits: Value, kind: HeadKind) -> tuple[Ref, ...]:
+    """The value of each layer of the flow in the traced program, in the flow's order; after `assemble`."""
+    tops = {top.node for top in _values_under(interpreter, logits, whole_head=kind == "sharing")}
+    nodes, _ = _without_aliases(interpreter.nodes, _ancestors(interpreter, tops), tops)
+    return tuple(nodes[index].ref for index in sorted(nodes))
 
 
 def _values_under(interpreter: Interpreter, logits: Value, *, whole_head: bool) -> list[Map]:

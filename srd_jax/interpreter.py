@@ -33,6 +33,7 @@ class Node:
         late: the sum itself, where its sharing ratios are only computed if something turns out to need them (a step
             from a map to a single PFV, which mostly belongs to the head).
         edges: sharing ratios from earlier nodes.
+        ref: identifier of its value in the traced program.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Node:
     sources: tuple[Map, ...] = ()
     late: Sum | None = None
     edges: tuple[Edge, ...] = ()
+    ref: Ref = -1
 
     @property
     def is_single(self) -> bool:
@@ -71,7 +73,11 @@ class Interpreter:
         index = len(self.nodes)
         sources = tuple(term.source for term in value.terms)
         node = Node(
-            value.name or value.scope, lay.grid(value.layout), lay.channels(value.layout), value.name is not None
+            value.name or value.scope,
+            lay.grid(value.layout),
+            lay.channels(value.layout),
+            value.name is not None,
+            ref=value.ref,
         )
         late = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
         self.nodes.append(replace(node, sources=sources, late=value if late else None))
@@ -96,7 +102,14 @@ class Interpreter:
         if isinstance(value, Sum):
             return replace(value, name=name)
         index = len(self.nodes)
-        node = Node(name, lay.grid(value.layout), lay.channels(value.layout), named=True, sources=(_forget(value),))
+        node = Node(
+            name,
+            lay.grid(value.layout),
+            lay.channels(value.layout),
+            named=True,
+            sources=(_forget(value),),
+            ref=value.ref,
+        )
         self.nodes.append(replace(node, edges=(self._edge(value, index, None, ()),)))
         return replace(value, node=index)
 
