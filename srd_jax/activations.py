@@ -74,9 +74,26 @@ class Activations:
                 left[operand] -= 1
             unread = {value for value in unread if left[value]}
             if bent and not unread:
-                return equation.results[0]
+                return self._to_the_end(equation.results[0])
             unread |= {value for value in equation.results if left[value]}
         return None
+
+    def _to_the_end(self, ref: Ref) -> Ref:
+        """The end of a chain of nonlinear steps that only read each other, as in ``min(max(x, 0), 6)``."""
+        readers = self._readers.get(ref, [])
+        while self.program.uses.get(ref) == 1 and len(readers) == 1 and self._bends_one(readers[0].results[0]):
+            ref = readers[0].results[0]
+            readers = self._readers.get(ref, [])
+        return ref
+
+    @cached_property
+    def _readers(self) -> Mapping[Ref, list[Equation]]:
+        readers: dict[Ref, list[Equation]] = {}
+        for equation in self.program.equations:
+            for operand in equation.operands:
+                if isinstance(operand, int):
+                    readers.setdefault(operand, []).append(equation)
+        return readers
 
     @cached_property
     def _makers(self) -> Mapping[Ref, Equation]:

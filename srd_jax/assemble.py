@@ -6,13 +6,14 @@ from typing import Any
 
 import jax
 
+from srd_jax.activations import Activations
 from srd_jax.flow import Flow, Layer
 from srd_jax.geometry import Whole, Window
 from srd_jax.head import Head, HeadKind
 from srd_jax.interpreter import Interpreter, Node
 from srd_jax.operators import Edge
 from srd_jax.tracing import Program, Ref, downstream
-from srd_jax.values import Map, Value
+from srd_jax.values import Map, Sum, Value
 
 __all__ = ["assemble", "references"]
 
@@ -29,10 +30,12 @@ def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], lo
     """
     tops = _values_under(interpreter, logits, whole_head=kind == "sharing")
     kept = _ancestors(interpreter, {top.node for top in tops})
+    activations = Activations(program)
     for index in sorted(kept):
         late = interpreter.nodes[index].late
         if late is not None:
-            interpreter.share(index, late)
+            toward = _activated(activations, env, late) if interpreter.relevance == "post" else None
+            interpreter.share(index, late, toward)
     nodes, place = _without_aliases(interpreter.nodes, kept, {top.node for top in tops})
     order = {old: new for new, old in enumerate(sorted(nodes))}
     edges = tuple(
@@ -41,7 +44,17 @@ def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], lo
         for edge in nodes[old].edges
     )
     layers = _layers([nodes[old] for old in sorted(nodes)], edges)
-    return Flow(layers, edges, _head(interpreter, program, env, logits, tops, kind, lambda old: order[place[old]]))
+    head = _head(interpreter, program, env, logits, tops, kind, lambda old: order[place[old]])
+    return Flow(layers, edges, head) if interpreter.recursion else Flow(layers, (), head, recursion=False)
+
+
+def _activated(activations: Activations, env: dict[Ref, Any], total: Sum) -> jax.Array | None:
+    """The value after the activation that a closed sum goes into, None where it goes into none."""
+    after = activations.after(total.ref)
+    before = None if after is None else activations.before(after)
+    if after is None or before is None or activations.source(before) != activations.source(total.ref):
+        return None
+    return _array(env[after])
 
 
 def references(interpreter: Interpreter, logits: Value, kind: HeadKind) -> tuple[Ref, ...]:

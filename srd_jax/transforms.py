@@ -13,7 +13,7 @@ from srd_jax.errors import ImageError, ShapeError
 from srd_jax.flow import Flow
 from srd_jax.head import Contrast, HeadKind
 from srd_jax.interpreter import interpret
-from srd_jax.sharing import Bias
+from srd_jax.sharing import Bias, Relevance
 from srd_jax.tracing import trace
 
 __all__ = ["decompose", "explain"]
@@ -23,7 +23,13 @@ Model = Callable[[Any, Array], Array]
 
 
 def decompose(
-    f: Model, *, bias: Bias = "norm", head: HeadKind = "linear", channel_axis: int = -1
+    f: Model,
+    *,
+    bias: Bias = "norm",
+    head: HeadKind = "linear",
+    relevance: Relevance = "pre",
+    recursion: bool = True,
+    channel_axis: int = -1,
 ) -> Callable[[Any, Array], tuple[Float[Array, "n classes"], Flow]]:
     """Make a function that runs ``f`` and returns its logits with the flow of relevance through it.
 
@@ -37,6 +43,13 @@ def decompose(
         head: how the logit becomes relevance at the encoder's output: ``"linear"`` by the gradient through the head
             (the authors' formula for average pooling and a dense layer), ``"gradcam"`` the Grad-CAM map there (the
             authors' choice for VGG), ``"sharing"`` by sharing ratios all the way from the logit.
+        relevance: what contributions are measured against: ``"pre"`` (the authors') the value X_j before the
+            activation, so that inactive neurons count, ``"post"`` the value Y_j = act(X_j) after it, so that they are
+            lost: mu_{i->j} = < vhat_{i->j} + s b , Y_j > / < X_j , Y_j >. The ratios still sum to 1, with an even split
+            where < X_j , Y_j > is 0, as it is where no neuron is active. A map without an activation of its own (a
+            residual sum that is read as it is) has Y_j = X_j.
+        recursion: whether relevance recurses to the pixels. Without it there are no sharing ratios and no ERFs: the
+            heatmap is the relevance at the encoder's output enlarged bilinearly to the pixels, its sum kept.
         channel_axis: axis of ``images`` that holds the channels; axis 0 is the batch, all others are positions.
 
     Returns:
@@ -52,12 +65,17 @@ def decompose(
     """
     _one_of("bias", bias, get_args(Bias))
     _one_of("head", head, get_args(HeadKind))
+    _one_of("relevance", relevance, get_args(Relevance))
+    _one_of("recursion", recursion, (True, False))
     tracer = jax.make_jaxpr(f, return_shape=True)
 
     def decomposed(variables: Any, images: Array) -> tuple[Float[Array, "n classes"], Flow]:
         images = check_images(images, channel_axis)
         program = trace(tracer, variables, images)
-        interpreter, env, logits = interpret(program, jax.tree.leaves(variables), images, channel_axis, bias)
+        leaves = jax.tree.leaves(variables)
+        interpreter, env, logits = interpret(
+            program, leaves, images, channel_axis, bias, relevance=relevance, recursion=recursion
+        )
         flow = assemble(interpreter, program, env, logits, head)
         return logits.array, flow
 
@@ -70,6 +88,8 @@ def explain(
     bias: Bias = "norm",
     contrast: Contrast | None = "spatial",
     head: HeadKind = "linear",
+    relevance: Relevance = "pre",
+    recursion: bool = True,
     channel_axis: int = -1,
 ) -> Callable[..., Float[Array, "n ..."]]:
     """Make a function that returns the heatmap of a class at the input's pixels.
@@ -80,6 +100,8 @@ def explain(
         contrast: ``"spatial"`` (the authors') subtracts from the encoder's relevance its mean over positions,
             ``"class"`` its mean over all classes, None nothing: then the heatmap sums to the logit.
         head: as in `decompose`.
+        relevance: as in `decompose`.
+        recursion: as in `decompose`.
         channel_axis: as in `decompose`.
 
     Returns:
@@ -93,7 +115,7 @@ def explain(
     Source: Han, Kim, Kwak, ICLR 2024, arXiv 2402.03348.
     """
     _one_of("contrast", contrast, (*get_args(Contrast), None))
-    decomposed = decompose(f, bias=bias, head=head, channel_axis=channel_axis)
+    decomposed = decompose(f, bias=bias, head=head, relevance=relevance, recursion=recursion, channel_axis=channel_axis)
 
     def explained(variables: Any, images: Array, targets: Any = None) -> Float[Array, "n ..."]:
         _, flow = decomposed(variables, images)

@@ -26,14 +26,14 @@ CASES += [(name, *options) for name in CHOSEN for options in SOMEWHERE]
 pytestmark = pytest.mark.slow
 
 
-def assert_agrees(network, image, bias, head, erfs=False):
-    run = reference.trace(network, image)
+def assert_agrees(network, image, bias, head, erfs=False, against="pre"):
+    run = reference.trace(network, image, against)
     f, variables = as_jax(network)
     layers = [*(m.name for m in network.maps)]
 
     @partial(jax.jit, compiler_options=ONE_SHOT)
     def results(variables, images):
-        _, flow = srd.decompose(f, bias=bias, head=head)(variables, images)
+        _, flow = srd.decompose(f, bias=bias, head=head, relevance=against)(variables, images)
         fields = {name: flow.erf(name) for name in layers} if erfs else {}
         return [flow.relevance(1, contrast=contrast) for contrast in CONTRASTS], fields
 
@@ -54,6 +54,20 @@ def test_relevance_at_every_map(name, bias, head):
     example = EXAMPLES[name]()
     with jax.enable_x64(True):
         assert_agrees(example.network, example.image, bias, head, erfs=(bias, head) == ("norm", "linear"))
+
+
+AGAINST_THE_VALUE_AFTER = [
+    (name, "norm", "linear")
+    for name in ("plain", "bottleneck", "dense_block", "inverted_residual", "layer_norms", "black_corner", "zero_layer")
+]
+AGAINST_THE_VALUE_AFTER += [("vgg", "uniform", "sharing"), ("pooled_convolutions", "none", "sharing")]
+
+
+@pytest.mark.parametrize(("name", "bias", "head"), AGAINST_THE_VALUE_AFTER)
+def test_relevance_against_the_value_after_the_activation(name, bias, head):
+    example = EXAMPLES[name]()
+    with jax.enable_x64(True):
+        assert_agrees(example.network, example.image, bias, head, erfs=bias == "norm", against="post")
 
 
 @settings(
