@@ -1,6 +1,7 @@
 """Sharing Ratio Decomposition as a JAX function transformation: why a vision model decided what it did."""
 
 from srd_jax import rules
+from srd_jax.apop import apop
 from srd_jax.errors import (
     DataError,
     ImageError,
@@ -28,6 +29,7 @@ __all__ = [
     "TargetError",
     "UnsupportedPrimitiveError",
     "WeightsError",
+    "apop",
     "decompose",
     "explain",
     "register_rule",

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from srd_jax.activations import Activations
 from srd_jax.flow import Flow, Layer
 from srd_jax.geometry import Whole, Window
 from srd_jax.head import Head, HeadKind
@@ -14,7 +15,7 @@ from srd_jax.operators import Edge
 from srd_jax.tracing import Program, Ref, downstream
 from srd_jax.values import Map, Value
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "references"]
 
 
 def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], logits: Value, kind: HeadKind) -> Flow:
@@ -29,10 +30,12 @@ def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], lo
     """
     tops = _values_under(interpreter, logits, whole_head=kind == "sharing")
     kept = _ancestors(interpreter, {top.node for top in tops})
+    activations = Activations(program)
     for index in sorted(kept):
         late = interpreter.nodes[index].late
         if late is not None:
-            interpreter.share(index, late)
+            after = activations.of(late.ref) if interpreter.relevance == "post" else None
+            interpreter.share(index, late, None if after is None else _array(env[after]))
     nodes, place = _without_aliases(interpreter.nodes, kept, {top.node for top in tops})
     order = {old: new for new, old in enumerate(sorted(nodes))}
     edges = tuple(
@@ -41,7 +44,15 @@ def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], lo
         for edge in nodes[old].edges
     )
     layers = _layers([nodes[old] for old in sorted(nodes)], edges)
-    return Flow(layers, edges, _head(interpreter, program, env, logits, tops, kind, lambda old: order[place[old]]))
+    head = _head(interpreter, program, env, logits, tops, kind, lambda old: order[place[old]])
+    return Flow(layers, edges, head) if interpreter.recursion else Flow(layers, (), head, recursion=False)
+
+
+def references(interpreter: Interpreter, logits: Value, kind: HeadKind) -> tuple[Ref, ...]:
+    """The value of each layer of the flow in the traced program, in the flow's order; after `assemble`."""
+    tops = {top.node for top in _values_under(interpreter, logits, whole_head=kind == "sharing")}
+    nodes, _ = _without_aliases(interpreter.nodes, _ancestors(interpreter, tops), tops)
+    return tuple(nodes[index].ref for index in sorted(nodes))
 
 
 def _values_under(interpreter: Interpreter, logits: Value, *, whole_head: bool) -> list[Map]:

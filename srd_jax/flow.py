@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from math import prod
+from operator import add
 from typing import Literal
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from srd_jax.errors import LayerError
+from srd_jax.errors import LayerError, ShapeError
 from srd_jax.head import Contrast, Head
 from srd_jax.operators import Edge
 from srd_jax.suggest import did_you_mean
@@ -38,7 +39,7 @@ class Layer:
     receptive_field: tuple[int, ...]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["edges", "head"], meta_fields=["layers"])
+@partial(jax.tree_util.register_dataclass, data_fields=["edges", "head"], meta_fields=["layers", "recursion"])
 @dataclass(frozen=True)
 class Flow:
     """Sharing ratios of a batch of images, from the pixels to the encoder's output.
@@ -50,11 +51,13 @@ class Flow:
         layers: the PFV maps, the input first, each after those it is made of.
         edges: sharing ratios between them, in order of their later map.
         head: from the encoder's output to the logits.
+        recursion: whether relevance recurses through the edges; else there are none, and it is enlarged to the pixels.
     """
 
     layers: tuple[Layer, ...]
     edges: tuple[Edge, ...]
     head: Head
+    recursion: bool = True
 
     def relevance(
         self,
@@ -71,7 +74,7 @@ class Flow:
 
         Returns:
             {layer: (N, *grid)}, or (N, K, *grid) for (N, K) targets, at least float32. The heatmap is at the input,
-            the first layer.
+            the first layer. Without recursion only the encoder's output and the input.
 
         Raises:
             TargetError: a class that does not exist, or targets of another shape.
@@ -134,8 +137,10 @@ class Flow:
             (N, P, *input grid), float32 or wider.
 
         Raises:
-            LayerError: an unknown layer, or a position outside its grid.
+            LayerError: an unknown layer, a position outside its grid, or a flow without recursion, which has none.
         """
+        if not self.recursion:
+            raise LayerError("there are no effective receptive fields without recursion; decompose with recursion=True")
         index = self._index(layer)
         grid = self.layers[index].grid
         where = _flat_positions(positions, layer, grid)
@@ -190,6 +195,8 @@ class Flow:
             if later is not None:
                 back = edge.transpose(later)
                 maps[edge.source] = back if earlier is None else earlier + back
+        if not self.recursion and maps[0] is None:
+            maps[0] = reduce(add, [enlarge(r, self.layers[0].grid) for r in seeds.values()])
         return maps
 
     def _forward(self, pixels: Array, index: int) -> Array:
@@ -200,6 +207,31 @@ class Flow:
                 ahead = edge.apply(maps[edge.source])
                 maps[edge.target] = ahead + maps[edge.target] if edge.target in maps else ahead
         return maps[index]
+
+
+def enlarge(maps: Float[Array, "n p ..."], grid: tuple[int, ...]) -> Float[Array, "n p ..."]:
+    """Enlarge maps to another grid, bilinearly; each position's share is spread whole, so that every sum is kept.
+
+    Args:
+        maps: (N, P, *smaller grid).
+        grid: the larger one.
+
+    Returns:
+        (N, P, *grid): `jax.image.resize` of each value over the sum of its weights, which for a whole factor is the
+        number of pixels that a position stands for.
+
+    Raises:
+        ShapeError: the grids have a different number of axes.
+    """
+    own = maps.shape[2:]
+    if len(own) != len(grid):
+        raise ShapeError(f"a map with grid {own} cannot be enlarged to one with grid {grid}: set recursion=True")
+
+    def resize(x: Array) -> Array:
+        return jax.image.resize(x, (*x.shape[: x.ndim - len(grid)], *grid), "linear")
+
+    (weights,) = jax.linear_transpose(resize, jax.ShapeDtypeStruct(own, maps.dtype))(jnp.ones(grid, maps.dtype))
+    return resize(maps / weights)
 
 
 def _flat_positions(positions: Sequence[Sequence[int]] | Array | None, layer: str, grid: tuple[int, ...]) -> Array:

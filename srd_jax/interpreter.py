@@ -13,7 +13,7 @@ from srd_jax.geometry import Regrid, Step
 from srd_jax.layout import LayoutError
 from srd_jax.operators import Edge
 from srd_jax.registry import rule_for
-from srd_jax.sharing import Bias, sharing_ratios
+from srd_jax.sharing import Bias, Relevance, sharing_ratios
 from srd_jax.tracing import Constant, Equation, Program, Ref, bind
 from srd_jax.values import Map, Sum, Value
 
@@ -31,8 +31,10 @@ class Node:
         named: whether the user gave the name.
         sources: the values it was summed from.
         late: the sum itself, where its sharing ratios are only computed if something turns out to need them (a step
-            from a map to a single PFV, which mostly belongs to the head).
+            from a map to a single PFV, which mostly belongs to the head) or once the value after its activation is
+            known.
         edges: sharing ratios from earlier nodes.
+        ref: identifier of its value in the traced program.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Node:
     sources: tuple[Map, ...] = ()
     late: Sum | None = None
     edges: tuple[Edge, ...] = ()
+    ref: Ref = -1
 
     @property
     def is_single(self) -> bool:
@@ -55,10 +58,14 @@ class Interpreter:
 
     Attributes:
         bias: how constants are shared.
+        relevance: whether ratios are taken against X_j or against the value after its activation.
+        recursion: whether there are sharing ratios at all, else edges only tell how maps are connected.
         nodes: the PFV maps so far, the input first.
     """
 
     bias: Bias
+    relevance: Relevance = "pre"
+    recursion: bool = True
     nodes: list[Node] = field(default_factory=list)
     _closed: dict[Ref, Map] = field(default_factory=dict)
 
@@ -71,9 +78,15 @@ class Interpreter:
         index = len(self.nodes)
         sources = tuple(term.source for term in value.terms)
         node = Node(
-            value.name or value.scope, lay.grid(value.layout), lay.channels(value.layout), value.name is not None
+            value.name or value.scope,
+            lay.grid(value.layout),
+            lay.channels(value.layout),
+            value.name is not None,
+            ref=value.ref,
         )
+        lone = len(value.terms) == 1 and value.terms[0].taps == 1
         late = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
+        late |= self.relevance == "post" and not lone
         self.nodes.append(replace(node, sources=sources, late=value if late else None))
         if not late:
             self.share(index, value)
@@ -83,9 +96,9 @@ class Interpreter:
             self._closed[value.ref] = closed
         return closed
 
-    def share(self, index: int, value: Sum) -> None:
-        """Compute the sharing ratios of a closed sum and attach them to its node."""
-        ratios = sharing_ratios(value, self.bias)
+    def share(self, index: int, value: Sum, toward: jax.Array | None = None) -> None:
+        """Compute the sharing ratios of a closed sum, ``toward`` X_j or another value, and attach them to its node."""
+        ratios = sharing_ratios(value, self.bias, toward) if self.recursion else [None] * len(value.terms)
         edges = tuple(
             self._edge(term.source, index, ratio, term.steps) for term, ratio in zip(value.terms, ratios, strict=True)
         )
@@ -96,7 +109,14 @@ class Interpreter:
         if isinstance(value, Sum):
             return replace(value, name=name)
         index = len(self.nodes)
-        node = Node(name, lay.grid(value.layout), lay.channels(value.layout), named=True, sources=(_forget(value),))
+        node = Node(
+            name,
+            lay.grid(value.layout),
+            lay.channels(value.layout),
+            named=True,
+            sources=(_forget(value),),
+            ref=value.ref,
+        )
         self.nodes.append(replace(node, edges=(self._edge(value, index, None, ()),)))
         return replace(value, node=index)
 
@@ -134,7 +154,14 @@ def _forget(source: Map) -> Map:
 
 
 def interpret(
-    program: Program, variables: Sequence[Any], images: jax.Array, channel_axis: int, bias: Bias
+    program: Program,
+    variables: Sequence[Any],
+    images: jax.Array,
+    channel_axis: int,
+    bias: Bias,
+    *,
+    relevance: Relevance = "pre",
+    recursion: bool = True,
 ) -> tuple[Interpreter, dict[Ref, Any], Value]:
     """Run a program forward, computing each map's sharing ratios as soon as its sum is complete.
 
@@ -144,6 +171,8 @@ def interpret(
         images: its second argument.
         channel_axis: of the images.
         bias: how constants are shared.
+        relevance: what ratios are taken against.
+        recursion: whether to compute sharing ratios.
 
     Returns:
         The interpreter with its nodes, every value by reference, and the logits.
@@ -152,8 +181,9 @@ def interpret(
         UnsupportedPrimitiveError: an equation on image-dependent values has no rule, or not in that form.
     """
     layout = lay.of_images(images.shape, channel_axis)
-    interpreter = Interpreter(bias)
-    interpreter.nodes.append(Node("input", lay.grid(layout), lay.channels(layout), named=True))
+    interpreter = Interpreter(bias, relevance, recursion)
+    grid, channels = lay.grid(layout), lay.channels(layout)
+    interpreter.nodes.append(Node("input", grid, channels, named=True, ref=program.image))
     env: dict[Ref, Any] = dict(program.constants)
     env.update(zip(program.arguments, [*variables, images], strict=True))
     env[program.image] = Map(images, layout, 0, program.image)

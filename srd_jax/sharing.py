@@ -6,6 +6,12 @@ For the contributions vhat_{i->j} of an open sum whose value is X_j, with biases
 
 (Han, Kim, Kwak 2024, section 3). A level of a sum knows its value, so < b , X_j > is what its contributions leave
 over of < value , X_j >: no bias is ever traced on its own, and the account closes to rounding.
+
+X_j is the value before the activation, so that inactive neurons count too. Against the value after it, Y_j = act(X_j),
+
+    mu_{i->j} = < vhat_{i->j} + s_{i->j} b , Y_j > / < X_j , Y_j > ,   sum_i mu_{i->j} = 1
+
+so that channels where Y_j is zero are lost. For a ReLU < X_j , Y_j > is ||Y_j||^2.
 """
 
 from collections.abc import Sequence
@@ -23,9 +29,11 @@ from srd_jax import layout as lay
 from srd_jax.geometry import valid_taps
 from srd_jax.values import Sum, Term
 
-__all__ = ["Bias", "sharing_ratios"]
+__all__ = ["Bias", "Relevance", "Unit", "sharing_ratios"]
 
 Bias = Literal["norm", "uniform", "none"]
+Relevance = Literal["pre", "post"]
+Unit = Literal["vector", "scalar"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +48,13 @@ class Share:
     valid: np.ndarray
 
 
-def sharing_ratios(total: Sum, bias: Bias) -> list[jax.Array | None]:
+def sharing_ratios(total: Sum, bias: Bias, toward: jax.Array | None = None) -> list[jax.Array | None]:
     """The sharing ratios of every term of an open sum that closes with X_j = ``total.array``.
 
     Args:
         total: the open sum.
         bias: how constants are shared: by the norms of the contributions, evenly, or not at all.
+        toward: what the contributions are measured against, of the sum's shape: Y_j, None for X_j itself.
 
     Returns:
         One (taps, N, *grid) array per term, float32 or wider; None in place of all ones for a single term that is
@@ -56,9 +65,10 @@ def sharing_ratios(total: Sum, bias: Bias) -> list[jax.Array | None]:
     if len(terms) == 1 and terms[0].taps == 1 and valid[0].all():
         return [None]
     x = total.array.astype(accumulator(total.array.dtype))
-    shares = _account(total, x, total.layout, bias, dict(zip(map(id, terms), valid, strict=True)), norms=False)
-    square = lay.channel_sum(x * x, total.layout)
-    alive = square > jnp.finfo(square.dtype).tiny
+    y = x if toward is None else toward.astype(x.dtype)
+    shares = _account(total, y, total.layout, bias, dict(zip(map(id, terms), valid, strict=True)), norms=False)
+    square = lay.channel_sum(x * y, total.layout)
+    alive = jnp.abs(square) > jnp.finfo(square.dtype).tiny
     safe = jnp.where(alive, square, 1)
     even = _even([share.valid for share in shares], square.dtype)
     return [jnp.where(alive, share.inner / safe, part) for share, part in zip(shares, even, strict=True)]

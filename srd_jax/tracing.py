@@ -15,7 +15,17 @@ from jax.extend.core import primitives as jp
 
 from srd_jax.errors import ShapeError
 
-__all__ = ["Constant", "Equation", "Program", "bind", "evaluate", "trace"]
+__all__ = [
+    "Constant",
+    "Equation",
+    "Program",
+    "bind",
+    "body",
+    "evaluate",
+    "is_elementwise",
+    "runs_a_program",
+    "trace",
+]
 
 _INLINED: dict[str, str] = {
     jp.jit_p.name: "jaxpr",
@@ -260,6 +270,32 @@ def bind(equation: Equation, *args: Any) -> list[Any]:
     """Run one equation on arrays; always a list of results."""
     results = equation.primitive.bind(*args, **equation.primitive.get_bind_params(equation.params))
     return list(results) if equation.primitive.multiple_results else [results]
+
+
+def body(equation: Equation) -> tuple[tuple[Equation, ...], tuple[Ref, ...], tuple[Operand, ...]] | None:
+    """What an activation that was kept whole (a custom_jvp) is made of, None for any other equation.
+
+    Returns:
+        Its equations, the references of its arguments and its results. They are its own, not the program's.
+    """
+    if equation.primitive is not jp.custom_jvp_call_p:
+        return None
+    inner = equation.params["call_jaxpr"]
+    inliner = _Inliner()
+    arguments = tuple(inliner.fresh() for _ in inner.jaxpr.invars)
+    results = inliner.run(inner.jaxpr, inner.consts, arguments, equation.scope, equation.where)
+    return tuple(inliner.equations), arguments, tuple(results)
+
+
+def is_elementwise(equation: Equation) -> bool:
+    """Whether each element of the results depends on the same element of the operands alone."""
+    return equation.primitive is jp.custom_jvp_call_p or equation.primitive.name in _ELEMENTWISE
+
+
+def runs_a_program(equation: Equation) -> bool:
+    """Whether an equation is a loop, a branch or another call that holds a program of its own."""
+    values = [item for value in equation.params.values() for item in (value if isinstance(value, tuple) else (value,))]
+    return any(isinstance(value, jex.Jaxpr | jex.ClosedJaxpr) for value in values)
 
 
 def evaluate(equations: Sequence[Equation], known: dict[Ref, Any], output: Operand) -> Any:

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 import srd_jax as srd
 from srd_jax import models
+from srd_jax.flow import enlarge
 
 CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 IMAGES = jax.random.normal(jax.random.key(0), (3, 12, 10, 3))
@@ -134,6 +136,59 @@ def test_forward_fields_equal_backward_fields_at_every_layer():
         np.testing.assert_allclose(back.sum((-2, -1)), 1, atol=1e-5)
 
 
+def test_against_the_value_after_the_activation_nothing_is_lost():
+    def everything(variables, images):
+        logits, flow = srd.decompose(MODULE.apply, relevance="post")(variables, images)
+        return logits, flow.relevance(1, contrast=None)["input"], flow.erf(flow.layers[-1].name)
+
+    logits, heat, fields = jax.jit(everything, compiler_options=CHEAP)(VARIABLES, IMAGES)
+    np.testing.assert_allclose(heat.sum((1, 2)), logits[:, 1], atol=1e-5)
+    np.testing.assert_allclose(fields.sum((-2, -1)), 1, atol=1e-4)
+    before = jitted(VARIABLES, IMAGES, jnp.ones(3, int))
+    assert jnp.abs(srd.explain(MODULE.apply, relevance="post")(VARIABLES, IMAGES, 1) - before).max() > 0.01
+
+
+def test_what_flows_into_inactive_channels_is_lost_against_the_value_after():
+    def network(kernel, x):  # one output position; channel 1 is inactive and hears the second pixel alone
+        x = lax.conv_general_dilated(x, kernel, (2, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return checkpoint_name(jax.nn.relu(x), "last").mean((1, 2))
+
+    kernel = jnp.array([[[[1.0, 0.0]]], [[[0.0, -1.0]]]])
+    images = jnp.array([1.0, 3.0, 2.0, 1.0]).reshape(1, 4, 1, 1)
+    fields = {
+        kind: srd.decompose(network, relevance=kind)(kernel, images)[1].erf("last", [[0, 0]])[0, 0, :, 0]
+        for kind in ("pre", "post")
+    }
+    np.testing.assert_allclose(fields["pre"], [0.1, 0.9, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(fields["post"], [1, 0, 0, 0], atol=1e-6)
+
+
+def test_without_recursion_the_encoders_relevance_is_enlarged():
+    images = IMAGES[:, :, :8]
+    decomposed = jax.jit(srd.decompose(MODULE.apply, recursion=False), compiler_options=CHEAP)
+    logits, flow = decomposed(VARIABLES, images)
+    relevance = flow.relevance(1, contrast=None)
+    last = flow.layers[-1]
+    _, full = jax.jit(srd.decompose(MODULE.apply), compiler_options=CHEAP)(VARIABLES, images)
+    assert [layer.name for layer in flow.layers] == [layer.name for layer in full.layers]
+    assert [layer.receptive_field for layer in flow.layers] == [layer.receptive_field for layer in full.layers]
+    np.testing.assert_allclose(relevance[last.name], full.relevance(1, contrast=None)[last.name], atol=1e-6)
+    np.testing.assert_allclose(relevance["input"].sum((1, 2)), logits[:, 1], atol=1e-5)
+    assert last.grid == (3, 2)
+    resized = jax.image.resize(relevance[last.name], (3, 12, 8), "bilinear") / 16
+    np.testing.assert_allclose(relevance["input"], resized, atol=1e-6)
+    np.testing.assert_allclose(flow.relevance(1)["input"].sum((1, 2)), 0, atol=1e-5)
+    with pytest.raises(srd.LayerError, match="no effective receptive fields without recursion"):
+        flow.erf(last.name)
+
+
+def test_an_uneven_enlargement_keeps_every_sum():
+    maps = jax.random.normal(jax.random.key(8), (2, 4, 3, 4))
+    np.testing.assert_allclose(enlarge(maps, (10, 9)).sum((2, 3)), maps.sum((2, 3)), atol=1e-5)
+    with pytest.raises(srd.ShapeError, match="cannot be enlarged"):
+        enlarge(maps, (10,))
+
+
 DEAD = {
     "a black image": (lambda v: v, lambda x: 0 * x),
     "filters of zeros": (
@@ -214,7 +269,10 @@ def test_images_that_cannot_be_explained(images, error, message):
         srd.explain(conv_model)(KERNEL, images, 0)
 
 
-@pytest.mark.parametrize("option", [{"bias": "x"}, {"head": "x"}, {"contrast": "x"}])
+@pytest.mark.parametrize(
+    "option",
+    [{"bias": "x"}, {"head": "x"}, {"contrast": "x"}, {"relevance": "x"}, {"recursion": "x"}],
+)
 def test_unknown_options(option):
     with pytest.raises(ValueError, match="must be one of"):
         srd.explain(conv_model, **option)

@@ -12,6 +12,7 @@ __all__ = [
     "At",
     "Bias",
     "Contrast",
+    "Count",
     "DataDir",
     "DataSet",
     "Head",
@@ -20,6 +21,7 @@ __all__ = [
     "ModelName",
     "Out",
     "Size",
+    "Split",
     "Target",
     "Weights",
 ]
@@ -61,6 +63,8 @@ ManualDir = Annotated[
         metavar="DIR", help="Where the files lie that a set is prepared from, if TFDS does not download them."
     ),
 ]
+Split = Annotated[str, typer.Option(help="Which part of the set.")]
+Count = Annotated[int | None, typer.Option("--count", "-n", min=1, help="Images of the set.", show_default="all")]
 Target = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,7 +8,7 @@ Source: Han, Kim, Kwak, "Respect the model", ICLR 2024 (arXiv 2402.03348).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -42,11 +42,24 @@ from .description import (
     Window,
 )
 
-__all__ = ["Bias", "Contrast", "HeadRule", "Trace", "encoder_relevance", "erf", "erfs", "mu", "relevance", "trace"]
+__all__ = [
+    "Bias",
+    "Contrast",
+    "HeadRule",
+    "Relevance",
+    "Trace",
+    "encoder_relevance",
+    "erf",
+    "erfs",
+    "mu",
+    "relevance",
+    "trace",
+]
 
 Bias = Literal["norm", "uniform", "none"]
 Contrast = Literal["spatial", "class"] | None
 HeadRule = Literal["linear", "gradcam", "sharing"]
+Relevance = Literal["pre", "post"]
 
 HIDDEN = "head.hidden"
 """What the trace calls the hidden layer of an MLP head."""
@@ -70,12 +83,16 @@ def bias_shares(vhats: Sequence[Vector], mode: Bias) -> list[float]:
 
 
 def sharing_ratios(
-    sums: Sequence[BranchSum], post: Affine | BatchNorm | None, j: Grid, mode: Bias
+    sums: Sequence[BranchSum],
+    post: Affine | BatchNorm | None,
+    j: Grid,
+    mode: Bias,
+    activated: Callable[[Vector], Vector] = lambda x: x,
 ) -> tuple[Vector, list[tuple[Contribution, float]]]:
     """X_j and the sharing ratio of each of its contributions.
 
     mu = <vhat + s b, X> / ||X||^2: each branch's bias is shared among that branch's contributions, and the bias of the
-    affine step after the sum among all of them.
+    affine step after the sum among all of them. With an activation: <vhat + s b, act(X)> / <X, act(X)>.
     """
     step = Affine() if post is None else post
     shift = bias_of(step, j)
@@ -97,11 +114,12 @@ def sharing_ratios(
 
     alone = len(sums) == 1 and sums[0].single
     shares = [1.0] if alone else bias_shares(vhats, mode)
-    squared = float(x @ x)
+    y = activated(x)
+    squared = float(x @ y)
     if squared == 0:
         ratios = [1 / len(parts)] * len(parts)
     else:
-        ratios = [float((part + s * shift) @ x) / squared for part, s in zip(parts, shares, strict=True)]
+        ratios = [float((part + s * shift) @ y) / squared for part, s in zip(parts, shares, strict=True)]
     return x, list(zip(contributions, ratios, strict=True))
 
 
@@ -160,7 +178,7 @@ class Trace:
 
 
 def trace_map(
-    node: Map, values: Values
+    node: Map, values: Values, against: Relevance = "pre"
 ) -> tuple[tuple[dict[Grid, BranchSum], ...], Float64[np.ndarray, "*grid c"], dict[Bias, Ratios]]:
     """The contributions to a map, its pre-activation X, and per bias mode the dense ratios into it."""
     branches = [branch_sums(branch, values) for branch in node.branches]
@@ -170,13 +188,14 @@ def trace_map(
     sums = tuple(s for _, s in branches)
     pre: dict[Grid, Vector] = {}
     ratios: dict[Bias, Ratios] = {}
+    activation: Activation = "identity" if against == "pre" else node.activation
     for mode in get_args(Bias):
         edges = {
             (branch.source, node.name): np.zeros((math.prod(values[branch.source].shape[:-1]), math.prod(grid)))
             for branch in node.branches
         }
         for j in positions(grid):
-            pre[j], shared = sharing_ratios([s[j] for s in sums], node.post, j, mode)
+            pre[j], shared = sharing_ratios([s[j] for s in sums], node.post, j, mode, lambda x: activate(x, activation))
             for c, ratio in shared:
                 row = flat(c.position, values[c.source].shape[:-1])
                 edges[c.source, node.name][row, flat(j, grid)] += ratio
@@ -194,8 +213,8 @@ def hidden_layer(head: MlpHead, encoder: str, grid: Grid) -> Map:
     return Map(HIDDEN, (branch,))
 
 
-def trace(network: Network, image: Float64[np.ndarray, "*grid c"]) -> Trace:
-    """Run a network on one image and take every contribution and every sharing ratio.
+def trace(network: Network, image: Float64[np.ndarray, "*grid c"], against: Relevance = "pre") -> Trace:
+    """Run a network on one image and take every contribution and every sharing ratio, against X or act(X).
 
     Raises:
         ValueError: a target position has no source inside the map, or branches do not match.
@@ -204,7 +223,7 @@ def trace(network: Network, image: Float64[np.ndarray, "*grid c"]) -> Trace:
     pre, sums = {}, {}
     ratios: dict[Bias, dict[tuple[str, str], Array]] = {mode: {} for mode in get_args(Bias)}
     for node in network.maps:
-        sums[node.name], x, edges = trace_map(node, values)
+        sums[node.name], x, edges = trace_map(node, values, against)
         pre[node.name] = x
         values[node.name] = normalise(activate(x, node.activation), node.layer_norm)
         for mode in get_args(Bias):
@@ -217,7 +236,7 @@ def trace(network: Network, image: Float64[np.ndarray, "*grid c"]) -> Trace:
         logits = v.reshape(-1, v.shape[-1]).mean(axis=0) @ head.weights + head.bias
     else:
         layer = hidden_layer(head, network.maps[-1].name, grid)
-        _, x, edges = trace_map(layer, values)
+        _, x, edges = trace_map(layer, values, against)
         hidden = {mode: edge for mode in get_args(Bias) for edge in edges[mode].values()}
         pre[layer.name] = x
         logits = np.maximum(x.reshape(-1), 0.0) @ head.w2 + head.b2

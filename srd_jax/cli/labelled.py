@@ -1,0 +1,72 @@
+"""What the commands that count work on: batches of images with labels, from photos or from a data set's split."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+
+from srd_jax.errors import SRDError
+from srd_jax.models import Model
+
+from .extras import needing
+
+__all__ = ["Labelled", "filled", "from_data", "normalised"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A batch of images.
+
+    Attributes:
+        images: (N, H, W, 3) uint8.
+        labels: (N,) class indices.
+        boxes: (N, 4) first row, first column, and the row and the column after the last, of the object; NaN where
+            unknown, None where all are.
+    """
+
+    images: UInt8[np.ndarray, "N H W 3"]
+    labels: Int32[np.ndarray, " N"]
+    boxes: Float32[np.ndarray, "N 4"] | None = None
+
+
+def from_data(
+    name: str,
+    split: str,
+    count: int | None,
+    model: Model,
+    batch: int,
+    *,
+    size: int | None = None,
+    data_dir: Path | None = None,
+    manual_dir: Path | None = None,
+) -> tuple[Iterator[Labelled], int]:
+    """Batches of a data set's split as a model wants them, and how many images that is.
+
+    Raises:
+        SRDError: the set cannot be had or has another number of classes.
+    """
+    with needing("data"):
+        from srd_jax import data  # noqa: PLC0415
+    source = data.open_source(name, split, data_dir=data_dir, manual_dir=manual_dir)
+    if len(source.labels) != len(model.labels):
+        raise SRDError(f"{model.name} has {len(model.labels)} classes and {name} {len(source.labels)}")
+    total = len(source) if count is None else min(count, len(source))
+    size = size or model.size
+    resize = round(size * model.resize / model.size)
+    found = data.batches(source, batch, size=size, resize=resize, stop=total)
+    return (Labelled(each.images, each.labels, each.boxes) for each in found), total
+
+
+def filled(batch: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:
+    """A batch filled up to a size with its last item, so that nothing is compiled twice."""
+    items = np.asarray(batch)
+    return np.concatenate([items, np.repeat(items[-1:], size - len(items), 0)]) if len(items) < size else items
+
+
+def normalised(model: Model, images: UInt8[np.ndarray, "N H W 3"]) -> Float32[np.ndarray, "N H W 3"]:
+    """The network input for images that have the model's size."""
+    size = images.shape[1]
+    return np.stack([model.preprocess(image, size=size, resize=size) for image in images])
