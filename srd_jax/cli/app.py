@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 import srd_jax
 from srd_jax.errors import SRDError
 
-from . import apop, erf, explain, tables, train
+from . import apop, erf, explain, pointing, tables, train
 from .terminal import one_line
 
 __all__ = ["app", "main"]
@@ -72,6 +72,7 @@ def _srd(
 app.command("explain")(explain.explain)
 app.command("erf")(erf.erf)
 app.command("apop")(apop.apop)
+app.command("pointing")(pointing.pointing)
 app.command("train")(train.train)
 app.command("layers")(tables.layers)
 app.command("models")(tables.models)
