@@ -1,10 +1,11 @@
 """A whole training run: checkpoints that survive a kill, metrics on disk, weights at the end."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +26,7 @@ from srd_jax.pictures import write_png
 from .curves import draw_curves
 from .evaluate import Accuracy, accuracy
 from .recipe import Phase, Recipe
-from .steps import State, initial_state, train_step
+from .steps import initial_state, train_step
 
 __all__ = ["train"]
 
@@ -56,7 +57,8 @@ def train(
         recipe: how.
         images: to train on.
         validation: to evaluate on, at the size of the recipe's last phase.
-        out: folder for ``recipe.json``, ``metrics.json``, ``curves.png``, ``checkpoints/`` and ``weights.safetensors``.
+        out: folder for ``recipe.json``, ``metrics.json``, ``curves.png``, ``checkpoints/`` and the weights, as
+            ``weights.safetensors`` with a ``weights.json`` that says where they come from.
         resize: length of the shorter side in evaluation, before the centre is cropped.
         checkpoints: how often the state is written and evaluated.
         resume: go on from the latest checkpoint in ``out``, if there is one.
@@ -101,11 +103,16 @@ def train(
                 seconds = spent + time.monotonic() - began
                 history.append({"step": done, "seconds": seconds, **mean, **_validation(found)})
                 recent.clear()
-                manager.save(done, args=ocp.args.StandardSave(state), force=True)
-                if jax.process_index() == 0:
+                if jax.process_index() == 0:  # first: what a kill leaves beyond the last checkpoint is done again
                     _write_metrics(out, history)
+                manager.save(done, args=ocp.args.StandardSave(state), force=True)
             report(done, total, history[-1] if history else {})
-    return _keep(state, images.labels, out)
+    path = out / "weights.safetensors"
+    if jax.process_index() == 0:
+        keep_weights(
+            path, state.average, images.labels, {**dataclasses.asdict(recipe), "data": images.name}, history[-1]
+        )
+    return path
 
 
 def _manager(out: Path) -> ocp.CheckpointManager:
@@ -170,11 +177,22 @@ def _write_metrics(out: Path, history: Sequence[Metrics]) -> None:
         write_png(draw_curves(history), file)
 
 
-def _keep(state: State, labels: Sequence[str], out: Path) -> Path:
-    """The averaged weights as a file."""
-    path = out / "weights.safetensors"
-    if jax.process_index() == 0:
-        weights = {name: array.astype(np.float16) for name, array in to_torchvision(state.average).items()}
-        with replacing(path) as file:
-            file.write(safetensors.numpy.save(weights, {"class_names": json.dumps(list(labels))}))
-    return path
+def keep_weights(
+    path: Path, variables: Any, labels: Sequence[str], recipe: Mapping[str, Any], metrics: Metrics
+) -> None:
+    """Write weights as float16 in torchvision's names, and a .json beside them that says where they come from.
+
+    Args:
+        path: of the .safetensors file.
+        variables: Flax's {"params": ..., "batch_stats": ...}.
+        labels: class names, which go among the file's metadata.
+        recipe: how they were trained, and on what.
+        metrics: what they reached.
+    """
+    weights = {name: array.astype(np.float16) for name, array in to_torchvision(variables).items()}
+    content = safetensors.numpy.save(weights, {"class_names": json.dumps(list(labels))})
+    card = {"sha256": hashlib.sha256(content).hexdigest(), "recipe": recipe, "metrics": metrics}
+    with replacing(path) as file:
+        file.write(content)
+    with replacing(path.with_suffix(".json")) as file:
+        file.write((json.dumps(card, indent=1) + "\n").encode())

@@ -1,5 +1,6 @@
 """A run writes what it did, survives a kill, and is never mixed with another."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -66,6 +67,10 @@ def test_what_a_run_leaves(undisturbed):
     steps = [each["step"] for each in metrics(undisturbed)]
     assert steps == [4, 8, 12, 16, 20]
     assert json.loads((undisturbed / "recipe.json").read_text())["batch"] == 12
+    card = json.loads((undisturbed / "weights.json").read_text())
+    assert card["sha256"] == hashlib.sha256((undisturbed / "weights.safetensors").read_bytes()).hexdigest()
+    assert card["recipe"]["data"] == "tiny_imagenet200 train"
+    assert card["metrics"]["validation_top1"] == metrics(undisturbed)[-1]["validation_top1"]
     with Image.open(undisturbed / "curves.png") as curves:
         assert curves.width > 1000
 
