@@ -78,6 +78,12 @@ class Activations:
             unread |= {value for value in equation.results if left[value]}
         return None
 
+    def of(self, ref: Ref) -> Ref | None:
+        """The value after the activation that acts on a value itself, with no other step between; None without one."""
+        after = self.after(ref)
+        before = None if after is None else self.before(after)
+        return after if before is not None and self.source(before) == self.source(ref) else None
+
     def _to_the_end(self, ref: Ref) -> Ref:
         """The end of a chain of nonlinear steps that only read each other, as in ``min(max(x, 0), 6)``."""
         readers = self._readers.get(ref, [])

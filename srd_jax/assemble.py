@@ -13,7 +13,7 @@ from srd_jax.head import Head, HeadKind
 from srd_jax.interpreter import Interpreter, Node
 from srd_jax.operators import Edge
 from srd_jax.tracing import Program, Ref, downstream
-from srd_jax.values import Map, Sum, Value
+from srd_jax.values import Map, Value
 
 __all__ = ["assemble", "references"]
 
@@ -34,8 +34,8 @@ def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], lo
     for index in sorted(kept):
         late = interpreter.nodes[index].late
         if late is not None:
-            toward = _activated(activations, env, late) if interpreter.relevance == "post" else None
-            interpreter.share(index, late, toward)
+            after = activations.of(late.ref) if interpreter.relevance == "post" else None
+            interpreter.share(index, late, None if after is None else _array(env[after]))
     nodes, place = _without_aliases(interpreter.nodes, kept, {top.node for top in tops})
     order = {old: new for new, old in enumerate(sorted(nodes))}
     edges = tuple(
@@ -46,15 +46,6 @@ def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], lo
     layers = _layers([nodes[old] for old in sorted(nodes)], edges)
     head = _head(interpreter, program, env, logits, tops, kind, lambda old: order[place[old]])
     return Flow(layers, edges, head) if interpreter.recursion else Flow(layers, (), head, recursion=False)
-
-
-def _activated(activations: Activations, env: dict[Ref, Any], total: Sum) -> jax.Array | None:
-    """The value after the activation that a closed sum goes into, None where it goes into none."""
-    after = activations.after(total.ref)
-    before = None if after is None else activations.before(after)
-    if after is None or before is None or activations.source(before) != activations.source(total.ref):
-        return None
-    return _array(env[after])
 
 
 def references(interpreter: Interpreter, logits: Value, kind: HeadKind) -> tuple[Ref, ...]:

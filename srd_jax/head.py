@@ -88,6 +88,50 @@ class Head:
             maps = maps - jnp.mean(self._rule()(every), 1, keepdims=True)
         return self._unflatten(maps)
 
+    def neurons(self, targets: Array, contrast: Contrast | None) -> tuple[Float[Array, "n k ..."], ...]:
+        """R of every neuron at the encoder's output, each a PFV of one channel; over a PFV's channels it sums to its R.
+
+        ``"linear"`` leaves v G with an even part of what all neurons leave over, ``"gradcam"`` a v where the map is
+        positive, ``"spatial"`` subtracts from every channel its own mean over positions.
+
+        Args:
+            targets: (N, K) class indices.
+            contrast: as in `Flow.relevance`.
+
+        Returns:
+            One (N, K, *grid, C) array per value.
+        """
+        classes = self.logits.shape[1]
+        one_hot = jax.nn.one_hot(targets, classes, dtype=self.logits.dtype)
+        if contrast == "class":
+            if self.kind == "linear":
+                return self._by_neuron(one_hot - 1 / classes)
+            every = jnp.broadcast_to(jnp.eye(classes, dtype=one_hot.dtype), (one_hot.shape[0], classes, classes))
+            means = (jnp.mean(part, 1, keepdims=True) for part in self._by_neuron(every))
+            return tuple(part - mean for part, mean in zip(self._by_neuron(one_hot), means, strict=True))
+        parts = self._by_neuron(one_hot)
+        if contrast == "spatial":
+            return tuple(part - jnp.mean(part, tuple(range(2, part.ndim - 1)), keepdims=True) for part in parts)
+        return parts
+
+    def _by_neuron(self, directions: Array) -> tuple[Array, ...]:
+        def products(gradients: tuple[Array, ...]) -> Array:
+            pairs = self._pfvs(gradients)
+            if self.kind == "gradcam":
+                weighed = (v * jnp.mean(g, 1, keepdims=True) for v, g in pairs)
+                parts = [jnp.where(jnp.sum(w, -1, keepdims=True) > 0, w, 0) for w in weighed]
+            else:
+                parts = [v * g for v, g in pairs]
+            return jnp.concatenate([part.reshape((part.shape[0], -1)) for part in parts], 1)
+
+        flat = self._per_class(products, directions)
+        if self.kind == "linear":
+            flat = flat + self._left_over(flat, directions) / flat.shape[-1]
+        shapes = [(*grid, lay.channels(layout)) for grid, layout in zip(self.grids, self.layouts, strict=True)]
+        ends = [sum(prod(shape) for shape in shapes[: i + 1]) for i in range(len(shapes))]
+        split = zip(jnp.split(flat, ends[:-1], -1), shapes, strict=True)
+        return tuple(part.reshape((*flat.shape[:2], *shape)) for part, shape in split)
+
     def _rule(self) -> Callable[[Array], Array]:
         return {"linear": self._linear, "gradcam": self._gradcam, "sharing": self._sharing}[self.kind]
 

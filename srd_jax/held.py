@@ -17,7 +17,7 @@ from jax.extend.core import primitives as jp
 from srd_jax.errors import UnsupportedPrimitiveError
 from srd_jax.tracing import Equation, Operand, Program, Ref, bind, body, runs_a_program
 
-__all__ = ["run_held"]
+__all__ = ["run_held", "switched"]
 
 Held = Callable[[Equation, Sequence[Any], Sequence[Any], Sequence[bool]], Any]
 """``(equation, on images, on probe, which operands depend on the images) -> result on the probe``."""
@@ -46,6 +46,11 @@ def run_held(program: Program, leaves: Sequence[Any], images: jax.Array, probe: 
     if not isinstance(output, int):
         return output.value
     return on_probe[output] if output in on_probe else on_images[output]
+
+
+def switched(equation: Equation, images: jax.Array, probe: jax.Array) -> jax.Array:
+    """What a pool or an extremum makes of a probe with the switches that it has on the images; linear in the probe."""
+    return _RULES[equation.primitive.name](equation, [images], [probe], [True])
 
 
 def _run(equations: Sequence[Equation], on_images: dict[Ref, Any], on_probe: dict[Ref, Any]) -> None:

@@ -182,7 +182,8 @@ def interpret(
     """
     layout = lay.of_images(images.shape, channel_axis)
     interpreter = Interpreter(bias, relevance, recursion)
-    interpreter.nodes.append(Node("input", lay.grid(layout), lay.channels(layout), named=True))
+    grid, channels = lay.grid(layout), lay.channels(layout)
+    interpreter.nodes.append(Node("input", grid, channels, named=True, ref=program.image))
     env: dict[Ref, Any] = dict(program.constants)
     env.update(zip(program.arguments, [*variables, images], strict=True))
     env[program.image] = Map(images, layout, 0, program.image)

@@ -29,10 +29,11 @@ from srd_jax import layout as lay
 from srd_jax.geometry import valid_taps
 from srd_jax.values import Sum, Term
 
-__all__ = ["Bias", "Relevance", "sharing_ratios"]
+__all__ = ["Bias", "Relevance", "Unit", "sharing_ratios"]
 
 Bias = Literal["norm", "uniform", "none"]
 Relevance = Literal["pre", "post"]
+Unit = Literal["vector", "scalar"]
 
 
 @dataclass(frozen=True)

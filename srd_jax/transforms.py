@@ -13,7 +13,8 @@ from srd_jax.errors import ImageError, ShapeError
 from srd_jax.flow import Flow
 from srd_jax.head import Contrast, HeadKind
 from srd_jax.interpreter import interpret
-from srd_jax.sharing import Bias, Relevance
+from srd_jax.scalar import ScalarFlow, scalar_flow
+from srd_jax.sharing import Bias, Relevance, Unit
 from srd_jax.tracing import trace
 
 __all__ = ["decompose", "explain"]
@@ -28,9 +29,10 @@ def decompose(
     bias: Bias = "norm",
     head: HeadKind = "linear",
     relevance: Relevance = "pre",
+    unit: Unit = "vector",
     recursion: bool = True,
     channel_axis: int = -1,
-) -> Callable[[Any, Array], tuple[Float[Array, "n classes"], Flow]]:
+) -> Callable[[Any, Array], tuple[Float[Array, "n classes"], Flow | ScalarFlow]]:
     """Make a function that runs ``f`` and returns its logits with the flow of relevance through it.
 
     Like `jax.grad` it returns a function, which composes with `jax.jit`, `jax.vmap` and `jax.grad`. The images of a
@@ -48,6 +50,10 @@ def decompose(
             lost: mu_{i->j} = < vhat_{i->j} + s b , Y_j > / < X_j , Y_j >. The ratios still sum to 1, with an even split
             where < X_j , Y_j > is 0, as it is where no neuron is active. A map without an activation of its own (a
             residual sum that is read as it is) has Y_j = X_j.
+        unit: what has a sharing ratio: ``"vector"`` (the authors') all neurons of one position together, ``"scalar"``
+            every neuron by itself, as a PFV of one channel. Then mu_{i->j} = (w_ij x_i + s_ij b_j) / z_j, the z-rule,
+            and there are no ERFs; a layer norm's or a gate's factor is held fixed, and biases are shared along every
+            path of linear steps. ``head`` cannot be ``"sharing"``.
         recursion: whether relevance recurses to the pixels. Without it there are no sharing ratios and no ERFs: the
             heatmap is the relevance at the encoder's output enlarged bilinearly to the pixels, its sum kept.
         channel_axis: axis of ``images`` that holds the channels; axis 0 is the batch, all others are positions.
@@ -66,17 +72,23 @@ def decompose(
     _one_of("bias", bias, get_args(Bias))
     _one_of("head", head, get_args(HeadKind))
     _one_of("relevance", relevance, get_args(Relevance))
+    _one_of("unit", unit, get_args(Unit))
     _one_of("recursion", recursion, (True, False))
+    if unit == "scalar" and head == "sharing":
+        raise ValueError('head must be "linear" or "gradcam" with unit="scalar", not "sharing"')
+    alone = unit == "scalar" and recursion
     tracer = jax.make_jaxpr(f, return_shape=True)
 
-    def decomposed(variables: Any, images: Array) -> tuple[Float[Array, "n classes"], Flow]:
+    def decomposed(variables: Any, images: Array) -> tuple[Float[Array, "n classes"], Flow | ScalarFlow]:
         images = check_images(images, channel_axis)
         program = trace(tracer, variables, images)
         leaves = jax.tree.leaves(variables)
         interpreter, env, logits = interpret(
-            program, leaves, images, channel_axis, bias, relevance=relevance, recursion=recursion
+            program, leaves, images, channel_axis, bias, relevance=relevance, recursion=recursion and not alone
         )
         flow = assemble(interpreter, program, env, logits, head)
+        if alone:
+            return logits.array, scalar_flow(flow, interpreter, program, env, logits, relevance)
         return logits.array, flow
 
     return decomposed
@@ -89,6 +101,7 @@ def explain(
     contrast: Contrast | None = "spatial",
     head: HeadKind = "linear",
     relevance: Relevance = "pre",
+    unit: Unit = "vector",
     recursion: bool = True,
     channel_axis: int = -1,
 ) -> Callable[..., Float[Array, "n ..."]]:
@@ -101,6 +114,7 @@ def explain(
             ``"class"`` its mean over all classes, None nothing: then the heatmap sums to the logit.
         head: as in `decompose`.
         relevance: as in `decompose`.
+        unit: as in `decompose`.
         recursion: as in `decompose`.
         channel_axis: as in `decompose`.
 
@@ -115,7 +129,9 @@ def explain(
     Source: Han, Kim, Kwak, ICLR 2024, arXiv 2402.03348.
     """
     _one_of("contrast", contrast, (*get_args(Contrast), None))
-    decomposed = decompose(f, bias=bias, head=head, relevance=relevance, recursion=recursion, channel_axis=channel_axis)
+    decomposed = decompose(
+        f, bias=bias, head=head, relevance=relevance, unit=unit, recursion=recursion, channel_axis=channel_axis
+    )
 
     def explained(variables: Any, images: Array, targets: Any = None) -> Float[Array, "n ..."]:
         _, flow = decomposed(variables, images)

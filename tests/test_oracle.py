@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, assume, given, reject, settings
 from hypothesis import strategies as st
 
 import srd_jax as srd
-from tests.oracle import reference
+from tests.oracle import reference, scalar
 from tests.oracle.as_jax import as_jax
 from tests.oracle.networks import EXAMPLES, random_network
 
@@ -68,6 +68,42 @@ def test_relevance_against_the_value_after_the_activation(name, bias, head):
     example = EXAMPLES[name]()
     with jax.enable_x64(True):
         assert_agrees(example.network, example.image, bias, head, erfs=bias == "norm", against="post")
+
+
+SINGLE_NEURONS = [
+    (name, bias, "pre")
+    for name, bias in {
+        "plain": "norm", "residual": "uniform", "bottleneck": "norm", "sliced_shortcuts": "norm",
+        "dense_block": "norm", "inception": "norm", "vgg": "none", "gated_residual": "norm",
+        "grouped_dilated": "uniform", "norm_after_sum": "norm", "black_corner": "norm", "zero_layer": "norm",
+    }.items()
+]  # fmt: skip
+SINGLE_NEURONS += [("bottleneck", "norm", "post"), ("plain", "uniform", "post")]
+
+
+@pytest.mark.parametrize(("name", "bias", "against"), SINGLE_NEURONS)
+def test_relevance_of_single_neurons(name, bias, against):
+    example = EXAMPLES[name]()
+    run = reference.trace(example.network, example.image)
+    f, variables = as_jax(example.network)
+    options = [("linear", None), ("linear", "spatial"), ("linear", "class"), ("gradcam", "class")]
+
+    with jax.enable_x64(True):
+
+        @partial(jax.jit, compiler_options=ONE_SHOT)
+        def results(variables, images):
+            def of(head):
+                return srd.decompose(f, bias=bias, head=head, relevance=against, unit="scalar")(variables, images)[1]
+
+            return [of(head).relevance(1, contrast=contrast) for head, contrast in options]
+
+        found = results(variables, jnp.asarray(example.image[None]))
+    for (head, contrast), ours in zip(options, found, strict=True):
+        theirs = scalar.relevance(run, 1, contrast=contrast, head=head, bias=bias, against=against)
+        assert set(theirs) <= set(ours)
+        for layer, expected in theirs.items():
+            atol = 1e-9 * max(1.0, np.abs(expected).max())
+            np.testing.assert_allclose(ours[layer][0], expected, atol=atol, rtol=0, err_msg=f"{layer}, {contrast}")
 
 
 @settings(

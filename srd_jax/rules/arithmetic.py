@@ -53,9 +53,9 @@ def multiply(interpreter: "Interpreter", equation: Equation, operands: Sequence[
         return _scaled(right, equation, lambda x: (left, x))
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
-    if _gates(right, left):
+    if gates(right.layout, left.layout):
         return _scaled(left, equation, lambda x: (x, right.array), right)
-    if _gates(left, right):
+    if gates(left.layout, right.layout):
         return _scaled(right, equation, lambda x: (left.array, x), left)
     return _two_maps(interpreter, equation)
 
@@ -70,7 +70,7 @@ def divide(interpreter: "Interpreter", equation: Equation, operands: Sequence[An
         return positionwise(interpreter, equation, operands)
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
-    if _gates(right, left):
+    if gates(right.layout, left.layout):
         return _scaled(left, equation, lambda x: (x, right.array), right)
     return _two_maps(interpreter, equation)
 
@@ -80,13 +80,12 @@ def _scaled(value: Value, equation: Equation, arguments: Any, gate: Value | None
     return extend(value, lambda x: bind(equation, *arguments(x))[0], layout)
 
 
-def _gates(gate: Value, value: Value) -> bool:
+def gates(gate: lay.Layout, value: lay.Layout) -> bool:
     """Whether one value is broadcast over the positions or the channels of another: it says how much, not what."""
-    fewer_axes = len(lay.grid(gate.layout)) < len(lay.grid(value.layout))
-    if lay.positions(gate.layout) == 1 and (lay.positions(value.layout) > 1 or fewer_axes):
+    fewer_axes = len(lay.grid(gate)) < len(lay.grid(value))
+    if lay.positions(gate) == 1 and (lay.positions(value) > 1 or fewer_axes):
         return True
-    same = lay.grid(gate.layout) == lay.grid(value.layout)
-    return same and lay.channels(gate.layout) == 1 and lay.channels(value.layout) > 1
+    return lay.grid(gate) == lay.grid(value) and lay.channels(gate) == 1 and lay.channels(value) > 1
 
 
 def _two_maps(interpreter: "Interpreter", equation: Equation) -> Any:

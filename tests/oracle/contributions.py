@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -58,11 +58,23 @@ def sigmoid(x: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Contribution:
-    """What X_j receives through one tap from the PFV at `position` of the map `source`."""
+    """What X_j receives through one tap from the PFV at `position` of the map `source`.
+
+    Attributes:
+        source: the map it comes from.
+        position: in that map.
+        vhat: all of it.
+        parts: neuron by neuron: what each channel of X_j receives from each channel of v_i. They add up to `vhat`.
+        sizes: their magnitudes, along every path of linear steps.
+        links: by how many paths each channel of v_i leads to each of X_j, whatever the weights.
+    """
 
     source: str
     position: Grid
     vhat: Vector
+    parts: Float64[np.ndarray, "c_in c_out"] | None = None
+    sizes: Float64[np.ndarray, "c_in c_out"] | None = None
+    links: Float64[np.ndarray, "c_in c_out"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,14 +193,32 @@ def bias_of(step: PointwiseStep, j: Grid) -> Vector | float:
     return step.shift[j] if step.shift.ndim > 1 else step.shift
 
 
-def in_range(vector: Vector, channels: tuple[int, int] | None) -> Vector:
-    """A vector placed into its channel range."""
+def in_range(vector: Array, channels: tuple[int, int] | None) -> Array:
+    """A vector, or each row of a matrix, placed into its channel range."""
     if channels is None:
         return vector
     offset, total = channels
-    placed = np.zeros(total)
-    placed[offset : offset + len(vector)] = vector
+    placed = np.zeros((*vector.shape[:-1], total))
+    placed[..., offset : offset + vector.shape[-1]] = vector
     return placed
+
+
+def by_neuron(
+    v: Vector, mask: Vector, matrix: Array, links: Array, branch: Branch, gate: Vector | float
+) -> tuple[Array, Array, Array]:
+    """The parts, sizes and links of one tap."""
+    parts, sizes, links = (
+        (v * mask)[:, None] * matrix,
+        np.abs(v * mask)[:, None] * np.abs(matrix),
+        mask[:, None] * links,
+    )
+    for step in branch.then:
+        parts = linear_part(step, parts)
+        if isinstance(step, ChannelMix):
+            sizes, links = sizes @ np.abs(step.matrix), links @ np.ones_like(step.matrix)
+        elif step.scale is not None:
+            sizes = sizes * np.abs(step.scale)
+    return tuple(in_range(x, branch.channels) for x in (parts * gate, sizes * np.abs(gate), links))
 
 
 def gate_of(gate: Gate | None, values: Values) -> Vector | float:
@@ -215,6 +245,9 @@ def branch_sums(branch: Branch, values: Values) -> tuple[Grid, dict[Grid, Branch
     else:
         pooled_grid, chosen = pool_taps(branch.pool, v)
     target_grid, mixing = mixing_taps(branch.mix, pooled_grid, channels)
+    links = np.eye(channels)
+    if isinstance(branch.mix, Conv):
+        links = kernel_matrix(replace(branch.mix, kernel=np.ones_like(branch.mix.kernel)), (0,) * len(grid))
 
     sums = {}
     for j in positions(target_grid):
@@ -224,7 +257,8 @@ def branch_sums(branch: Branch, values: Values) -> tuple[Grid, dict[Grid, Branch
                 vhat = (v[i] * mask) @ matrix
                 for step in branch.then:
                     vhat = linear_part(step, vhat)
-                contributions.append(Contribution(branch.source, i, in_range(vhat * gate, branch.channels)))
+                neurons = by_neuron(v[i], mask, matrix, links, branch, gate)
+                contributions.append(Contribution(branch.source, i, in_range(vhat * gate, branch.channels), *neurons))
         if not contributions:
             raise ValueError(f"Every tap into position {j} lies in the padding, so its bias has no contributor.")
         bias = np.zeros(channels if not isinstance(branch.mix, Conv) else branch.mix.kernel.shape[-1])

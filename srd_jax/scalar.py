@@ -1,0 +1,143 @@
+"""The flow of relevance where every neuron is a PFV of its own, of one channel: ``unit="scalar"``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from srd_jax import layout as lay
+from srd_jax.assemble import references
+from srd_jax.errors import LayerError
+from srd_jax.flow import Flow, Layer
+from srd_jax.head import Contrast, Head
+from srd_jax.interpreter import Interpreter
+from srd_jax.layout import Layout
+from srd_jax.neurons import Neurons
+from srd_jax.sharing import Bias, Relevance
+from srd_jax.targets import as_targets
+from srd_jax.tracing import Program, Ref
+from srd_jax.values import Map, Sum, Value
+
+__all__ = ["ScalarFlow", "scalar_flow"]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["values", "head"],
+    meta_fields=["layers", "program", "places", "layouts", "ends", "bias", "kind"],
+)
+@dataclass(frozen=True)
+class ScalarFlow:
+    """Relevance of single neurons, from the encoder's output to the pixels' channels.
+
+    A pytree, as `Flow`, but one that holds every activation: ratios between single neurons are too many to keep.
+
+    Attributes:
+        layers: the PFV maps, as in `Flow`.
+        values: every value of the program on the images.
+        head: from the encoder's output to the logits.
+        program: the traced program.
+        places: the value of each layer.
+        layouts: what the axes of the values that depend on the images mean.
+        ends: values that end a sum.
+        bias: how constants are shared.
+        kind: whether ratios are taken before or after the activation.
+    """
+
+    layers: tuple[Layer, ...]
+    values: dict[Ref, Array]
+    head: Head
+    program: Program
+    places: tuple[Ref, ...]
+    layouts: tuple[tuple[Ref, Layout], ...]
+    ends: frozenset[Ref]
+    bias: Bias
+    kind: Relevance
+
+    def relevance(
+        self,
+        targets: int | Int[Array, " n"] | Int[Array, "n k"] | None = None,
+        *,
+        contrast: Contrast | None = "spatial",
+    ) -> dict[str, Float[Array, "n ..."]]:
+        """Relevance of classes at every PFV map, its neurons' added up over the channels.
+
+        Args:
+            targets: as in `Flow.relevance`.
+            contrast: as in `Flow.relevance`; ``"spatial"`` takes every channel's own mean over positions.
+
+        Returns:
+            {layer: (N, *grid)}, or (N, K, *grid) for (N, K) targets, as `Flow.relevance`.
+
+        Raises:
+            TargetError: a class that does not exist, or targets of another shape.
+            UnsupportedPrimitiveError: a step that has no rule for single neurons.
+        """
+        each, single = as_targets(targets, self.head.logits)
+        layouts = dict(self.layouts)
+        neurons = Neurons(self.program, self.values, layouts, self.bias, self.kind, self.ends)
+        tops = list(zip(self.head.refs, self.head.neurons(each, contrast), strict=True))
+
+        def one(seeds: Sequence[Array]) -> list[Array]:
+            totals: dict[Ref, Array] = {}
+            for (ref, _), seed in zip(tops, seeds, strict=True):
+                totals[ref] = _of_shape(seed, layouts[ref])
+            relevance = neurons.back(totals)
+            return [
+                lay.channel_sum(relevance[ref], layouts[ref]) if ref in relevance else jnp.zeros(())
+                for ref in self.places
+            ]
+
+        maps = lax.map(one, [jnp.moveaxis(seed, 1, 0) for _, seed in tops])
+        found = zip(self.layers, maps, strict=True)
+        return {
+            layer.name: m[0] if single else jnp.moveaxis(m, 0, 1) for layer, m in found if m.ndim == len(layer.grid) + 2
+        }
+
+    def erf(self, *_: Any, **__: Any) -> NoReturn:
+        """There are none: a field is that of a vector.
+
+        Raises:
+            LayerError: always.
+        """
+        raise LayerError('there are no effective receptive fields of single neurons; decompose with unit="vector"')
+
+
+def scalar_flow(
+    flow: Flow, interpreter: Interpreter, program: Program, env: dict[Ref, Any], logits: Value, kind: Relevance
+) -> ScalarFlow:
+    """The flow of single neurons through a program.
+
+    Args:
+        flow: of the interpreted program, without recursion: its layers and its head.
+        interpreter: after the forward pass.
+        program: what was interpreted.
+        env: every value by reference.
+        logits: the program's output.
+        kind: whether ratios are taken before or after the activation.
+    """
+    upstream = set(flow.head.refs)
+    for equation in reversed(program.equations):
+        if upstream.intersection(equation.results):
+            upstream.update(operand for operand in equation.operands if isinstance(operand, int))
+            upstream.update(equation.results)
+    known = {ref: env[ref] for ref in sorted(upstream)}
+    layouts = ((ref, value.layout) for ref, value in known.items() if isinstance(value, Map | Sum))
+    ends = {node.ref for node in interpreter.nodes} | set(flow.head.refs)
+    values = {ref: value.array if isinstance(value, Map | Sum) else value for ref, value in known.items()}
+    places = references(interpreter, logits, flow.head.kind)
+    return ScalarFlow(
+        flow.layers, values, flow.head, program, places, tuple(layouts), frozenset(ends), interpreter.bias, kind
+    )
+
+
+def _of_shape(neurons: Float[Array, "n ..."], layout: Layout) -> Array:
+    """(N, *grid, C) as the array that has a layout."""
+    like = jax.ShapeDtypeStruct(lay.shape_of(layout), neurons.dtype)
+    (array,) = jax.linear_transpose(lambda x: lay.to_pfvs(x, layout), like)(neurons)
+    return array
