@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 import srd_jax
 from srd_jax.errors import SRDError
 
-from . import apop, erf, explain, tables
+from . import ablate, apop, erf, explain, tables
 from .terminal import one_line
 
 __all__ = ["app", "main"]
@@ -71,6 +71,7 @@ def _srd(
 
 app.command("explain")(explain.explain)
 app.command("erf")(erf.erf)
+app.command("ablate")(ablate.ablate)
 app.command("apop")(apop.apop)
 app.command("layers")(tables.layers)
 app.command("models")(tables.models)

@@ -12,7 +12,9 @@ from jaxtyping import Float32, Int32, UInt8
 from srd_jax.errors import SRDError
 from srd_jax.models import Model
 
-__all__ = ["Labelled", "filled", "from_data", "normalised"]
+from .inputs import read_photos
+
+__all__ = ["Labelled", "filled", "from_data", "from_photos", "normalised"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Labelled:
 
     Attributes:
         images: (N, H, W, 3) uint8.
-        labels: (N,) class indices.
+        labels: (N,) class indices; -1 stands for what the ordinary forward pass predicts.
         boxes: (N, 4) first row, first column, and the row and the column after the last, of the object; NaN where
             unknown, None where all are.
     """
@@ -59,6 +61,16 @@ def from_data(
     resize = round(size * int(getattr(model, "resize", 256)) / model.size)
     found: Iterable[Any] = data.batches(source, batch, size=size, resize=resize, stop=total)
     return (Labelled(each.images, each.labels, each.boxes) for each in found), total
+
+
+def from_photos(paths: Sequence[Path] | None, size: int) -> tuple[Iterator[Labelled], int]:
+    """Photos as one batch without labels, and how many they are; without any, one that comes along.
+
+    Raises:
+        ImageError: one of them cannot be read.
+    """
+    photos = read_photos(paths, size)
+    return iter([Labelled(np.stack([photo.crop for photo in photos]), np.full(len(photos), -1, np.int32))]), len(photos)
 
 
 def filled(batch: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:
