@@ -311,7 +311,8 @@ class Neurons:
         if equation.primitive is jp.pad_p:
             operand = equation.operands[1]
             fill = self.values[operand] if isinstance(operand, int) else operand.value
-            if not isinstance(fill, jax.core.Tracer) and np.isfinite(fill) and fill != 0:
+            known = None if isinstance(fill, jax.core.Tracer) else float(fill)
+            if known is not None and np.isfinite(known) and known != 0:
                 self._refuse(equation, "it pads with a constant other than zero")
         elif equation.primitive is jp.concatenate_p and len(moving) < len(equation.operands):
             self._refuse(equation, "it puts constants beside neurons")
