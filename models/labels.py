@@ -1,4 +1,4 @@
-"""ImageNet-1k's class names, and classes by name.
+"""The class names of ImageNet-1k and Tiny-ImageNet-200, and classes by name.
 
 `imagenet_classes.txt` holds line by line the WordNet synonyms of the 1000 synsets of ILSVRC 2012 (Russakovsky et al.,
 arXiv 1409.0575), in the order of their WordNet ids, which is the order of torchvision's logits. Two classes are both
@@ -12,7 +12,7 @@ from importlib import resources
 
 from srd_jax.errors import TargetError
 
-__all__ = ["imagenet_labels", "resolve_target"]
+__all__ = ["imagenet_labels", "resolve_target", "tiny_imagenet_classes", "tiny_imagenet_labels"]
 
 _SHOWN = 10
 
@@ -21,6 +21,17 @@ def imagenet_labels() -> tuple[str, ...]:
     """The 1000 class names in logit order, each its synonyms joined by commas: "tabby, tabby cat" is class 281."""
     text = resources.files(__package__).joinpath("imagenet_classes.txt").read_text("utf-8")
     return tuple(text.splitlines())
+
+
+def tiny_imagenet_classes() -> tuple[tuple[str, str], ...]:
+    """The 200 classes of Tiny-ImageNet in label order: WordNet id and name, its synonyms joined by commas."""
+    text = resources.files(__package__).joinpath("tiny_imagenet_classes.txt").read_text("utf-8")
+    return tuple((synset, name) for synset, _, name in (line.partition(" ") for line in text.splitlines()))
+
+
+def tiny_imagenet_labels() -> tuple[str, ...]:
+    """The 200 class names in logit order."""
+    return tuple(name for _, name in tiny_imagenet_classes())
 
 
 def resolve_target(target: str | int, labels: Sequence[str]) -> int:

@@ -5,11 +5,12 @@ The shorter side is resized to 256 with Pillow's antialiased bilinear filter, th
 """
 
 import difflib
+import io
 import os
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import jax
 import numpy as np
@@ -19,7 +20,7 @@ from PIL import Image, ImageOps
 
 from srd_jax.errors import ImageError, ShapeError
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SAMPLES", "Photo", "crop", "preprocess", "sample_photo"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SAMPLES", "Photo", "crop", "decoded", "preprocess", "sample_photo"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -105,13 +106,13 @@ def _as_rgb(photo: Photo) -> Image.Image:
     return _from_array(np.asarray(photo))
 
 
-def _upright(source: Path | Image.Image, what: str) -> Image.Image:
+def _upright(source: Path | BinaryIO | Image.Image, what: str) -> Image.Image:
     """The decoded image, turned as its EXIF orientation says."""
     try:
         with warnings.catch_warnings():
             # Pillow warns from its limit on and refuses at twice the limit; neither should be decoded here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source) if isinstance(source, Path) else nullcontext(source) as image:
+            with nullcontext(source) if isinstance(source, Image.Image) else Image.open(source) as image:
                 return ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise ImageError(f"there is no image file {what}.") from error
@@ -122,6 +123,19 @@ def _upright(source: Path | Image.Image, what: str) -> Image.Image:
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{what} cannot be read as an image ({error}).") from error
+
+
+def decoded(encoded: bytes, name: str) -> Image.Image:
+    """The image in a file's bytes, upright.
+
+    Args:
+        encoded: the whole file.
+        name: what to call it in errors.
+
+    Raises:
+        ImageError: if it is no image or too large to decode safely.
+    """
+    return _upright(io.BytesIO(encoded), name)
 
 
 def _to_rgb(image: Image.Image, what: str) -> Image.Image:

@@ -4,18 +4,19 @@ No source runs code: checkpoints are read with PyTorch's weights-only loader.
 """
 
 import importlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from srd_jax.errors import WeightsError
 
-__all__ = ["download", "hub_repository", "read"]
+__all__ = ["class_names", "download", "hub_repository", "read"]
 
 HUB_FILE = "model.safetensors"
 
@@ -68,6 +69,22 @@ def read(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise WeightsError("the weights must be a mapping of parameter names to arrays (a state dict).")
     return state
+
+
+def class_names(source: Any) -> tuple[str, ...]:
+    """The class names among a .safetensors file's metadata, () where there are none.
+
+    Args:
+        source: what `read` takes.
+    """
+    if isinstance(source, Mapping) or not str(source).endswith(".safetensors"):
+        return ()
+    with safe_open(source, framework="numpy") as file:
+        names = (file.metadata() or {}).get("class_names", "[]")
+    try:
+        return tuple(map(str, json.loads(names)))
+    except ValueError as error:
+        raise WeightsError(f"{source} has class names that are no JSON list ({error}).") from error
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:

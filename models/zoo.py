@@ -15,26 +15,44 @@ from jaxtyping import Float, Float32, Shaped
 
 from srd_jax.errors import ImageError, LayerError, ShapeError
 
-from . import photos, weight_files
-from .labels import imagenet_labels
+from . import photos, tiny, weight_files
+from .labels import imagenet_labels, tiny_imagenet_labels
 from .resnet import ResNet
 from .vgg import VGG
 from .weights import Variables, class_count, from_torchvision, untrained
 
-__all__ = ["Model", "build", "load", "names"]
+__all__ = ["Model", "build", "input_extents", "load", "names", "weights_source"]
 
-IMAGENET_CLASSES = 1000
-SIZE = 224
 
-_BUILDERS: Mapping[str, Callable[..., ResNet | VGG]] = MappingProxyType(
+@dataclass(frozen=True)
+class _Entry:
+    """What is known of a model before it is built.
+
+    Attributes:
+        module: makes the Flax module from ``num_classes`` and ``dtype``.
+        classes: names in logit order, of the weights that `load` finds by itself.
+        size: side in pixels of the images it was made for.
+        resize: length of a photo's shorter side before the centre of that size is cropped.
+        bundled: whether its weights come with the package.
+    """
+
+    module: Callable[..., ResNet | VGG]
+    classes: Callable[[], tuple[str, ...]] = imagenet_labels
+    size: int = 224
+    resize: int = 256
+    bundled: bool = False
+
+
+_ENTRIES: Mapping[str, _Entry] = MappingProxyType(
     {
-        "resnet18": partial(ResNet, (2, 2, 2, 2), bottleneck=False),
-        "resnet34": partial(ResNet, (3, 4, 6, 3), bottleneck=False),
-        "resnet50": partial(ResNet, (3, 4, 6, 3), bottleneck=True),
-        "resnet101": partial(ResNet, (3, 4, 23, 3), bottleneck=True),
-        "resnet152": partial(ResNet, (3, 8, 36, 3), bottleneck=True),
+        "tiny_resnet": _Entry(tiny.tiny_resnet, tiny_imagenet_labels, tiny.SIZE, tiny.SIZE, bundled=True),
+        "resnet18": _Entry(partial(ResNet, (2, 2, 2, 2), bottleneck=False)),
+        "resnet34": _Entry(partial(ResNet, (3, 4, 6, 3), bottleneck=False)),
+        "resnet50": _Entry(partial(ResNet, (3, 4, 6, 3), bottleneck=True)),
+        "resnet101": _Entry(partial(ResNet, (3, 4, 23, 3), bottleneck=True)),
+        "resnet152": _Entry(partial(ResNet, (3, 8, 36, 3), bottleneck=True)),
         **{
-            f"vgg{layers}{suffix}": partial(VGG, depths, batch_norm=bool(suffix))
+            f"vgg{layers}{suffix}": _Entry(partial(VGG, depths, batch_norm=bool(suffix)))
             for layers, depths in (
                 (11, (1, 1, 2, 2, 2)),
                 (13, (2, 2, 2, 2, 2)),
@@ -56,11 +74,12 @@ class Model:
         apply: (variables, images) -> logits, images (N, H, W, 3) normalised floats, logits (N, classes) float32; a pure
             function to transform, jit and differentiate. Raises ShapeError for other shapes, ImageError for integers.
         variables: Flax's {"params": ..., "batch_stats": ...}, float32 arrays.
-        preprocess: photo -> (size, size, 3) float32, `photos.preprocess`.
+        preprocess: photo -> (size, size, 3) float32, `photos.preprocess` at the model's own size.
         labels: class names in logit order.
         layers: names of the PFV maps (every ReLU's output) in forward order.
         trained: whether the weights were given or pretrained rather than drawn at random.
         size: side in pixels of the images it was made for; others work.
+        resize: length of a photo's shorter side before the centre of that size is cropped.
     """
 
     name: str
@@ -71,24 +90,45 @@ class Model:
     layers: tuple[str, ...] = field(repr=False)
     trained: bool
     size: int
+    resize: int
 
 
 def names() -> tuple[str, ...]:
     """Names of the models that `load` knows."""
-    return tuple(_BUILDERS)
+    return tuple(_ENTRIES)
 
 
-def build(name: str, *, num_classes: int = IMAGENET_CLASSES, dtype: Any = jnp.float32) -> ResNet | VGG:
-    """The Flax module of a model, without weights.
+def weights_source(name: str) -> str:
+    """Where `load` finds a model's weights by itself: "bundled", or the repository on the Hugging Face hub.
 
     Raises:
         LayerError: if there is no model of that name.
     """
-    if name not in _BUILDERS:
-        close = difflib.get_close_matches(name.lower(), _BUILDERS, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(_BUILDERS)}."
-        raise LayerError(f"there is no model {name!r}: {hint}")
-    return _BUILDERS[name](num_classes=num_classes, dtype=dtype)
+    return "bundled" if _entry(name).bundled else f"hf.co/{weight_files.hub_repository(name)}"
+
+
+def input_extents(name: str) -> tuple[int, int]:
+    """Side in pixels of the images a model was made for, and of a photo's shorter side before the centre is cropped.
+
+    Raises:
+        LayerError: if there is no model of that name.
+    """
+    return _entry(name).size, _entry(name).resize
+
+
+def build(name: str, *, num_classes: int | None = None, dtype: Any = jnp.float32) -> ResNet | VGG:
+    """The Flax module of a model, without weights.
+
+    Args:
+        name: one of `names()`.
+        num_classes: number of logits; by default those of the model's own data set.
+        dtype: computation dtype.
+
+    Raises:
+        LayerError: if there is no model of that name.
+    """
+    entry = _entry(name)
+    return entry.module(num_classes=num_classes or len(entry.classes()), dtype=dtype)
 
 
 def load(
@@ -103,38 +143,52 @@ def load(
 
     Args:
         name: one of `names()`.
-        weights: None for torchvision's ImageNet weights from the Hugging Face hub (downloaded once, then cached),
-            "untrained" for random ones, else a mapping of torchvision's or timm's parameter names to arrays, or the
-            path of a .safetensors, .pth or .pt file.
+        weights: None for the trained weights, which come with the package (``tiny_resnet``) or are torchvision's
+            ImageNet weights from the Hugging Face hub (downloaded once, then cached); "untrained" for random ones;
+            else a mapping of torchvision's or timm's parameter names to arrays, or the path of a .safetensors, .pth or
+            .pt file.
         seed: of the random weights.
         dtype: computation dtype, such as `jnp.bfloat16`; the variables stay float32.
-        num_classes: number of logits; by default what the weights have, or 1000.
+        num_classes: number of logits; by default what the weights have, or those of the model's own data set.
 
     Raises:
         LayerError: if there is no model of that name.
         WeightsError: if the weights cannot be had, cannot be read safely, or do not fit.
     """
-    build(name)  # an unknown name should not cost a download
-    if isinstance(weights, str) and weights == "untrained":
-        state = None
-    else:
-        state = weight_files.read(weight_files.download(name) if weights is None else weights)
+    entry = _entry(name)  # an unknown name should not cost a download
+    if weights is None:
+        weights = tiny.WEIGHTS if entry.bundled else weight_files.download(name)
+    state = None if isinstance(weights, str) and weights == "untrained" else weight_files.read(weights)
     if num_classes is None:
-        num_classes = (class_count(state) if state is not None else None) or IMAGENET_CLASSES
+        num_classes = (class_count(state) if state is not None else None) or len(entry.classes())
     module = build(name, num_classes=num_classes, dtype=dtype)
     template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     variables = untrained(template, seed) if state is None else from_torchvision(template, state, name)
-    labels = imagenet_labels() if num_classes == IMAGENET_CLASSES else tuple(f"class {i}" for i in range(num_classes))
     return Model(
         name=name,
         apply=_checked(module),
         variables=variables,
-        preprocess=photos.preprocess,
-        labels=labels,
+        preprocess=partial(photos.preprocess, size=entry.size, resize=entry.resize),
+        labels=_labels(entry, weights, num_classes),
         layers=module.layers,
         trained=state is not None,
-        size=SIZE,
+        size=entry.size,
+        resize=entry.resize,
     )
+
+
+def _entry(name: str) -> _Entry:
+    if name not in _ENTRIES:
+        close = difflib.get_close_matches(name.lower(), _ENTRIES, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(_ENTRIES)}."
+        raise LayerError(f"there is no model {name!r}: {hint}")
+    return _ENTRIES[name]
+
+
+def _labels(entry: _Entry, weights: Any, num_classes: int) -> tuple[str, ...]:
+    """The names that the weights' file holds, else those of the model's own data set if there are as many classes."""
+    labels = weight_files.class_names(weights) or entry.classes()
+    return labels if len(labels) == num_classes else tuple(f"class {i}" for i in range(num_classes))
 
 
 def _checked(module: ResNet | VGG) -> Callable[[Variables, Any], Float[jax.Array, "N classes"]]:

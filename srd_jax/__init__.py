@@ -3,6 +3,7 @@
 from srd_jax import rules
 from srd_jax.apop import apop
 from srd_jax.errors import (
+    DataError,
     ImageError,
     LayerError,
     ShapeError,
@@ -17,6 +18,7 @@ from srd_jax.registry import register_rule
 from srd_jax.transforms import decompose, explain
 
 __all__ = [
+    "DataError",
     "Edge",
     "Flow",
     "ImageError",

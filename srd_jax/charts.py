@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from srd_jax.pictures import robust_limit
@@ -15,6 +16,7 @@ __all__ = ["draw_by_depth", "draw_contact_sheet"]
 
 _INK, _GREY = "#1a1a1a", "#606060"
 _BLUE, _RED = "#2166ac", "#b2182b"
+_BOX = "#00a04a"
 
 Estimate = tuple[float, float, float]
 """A mean and the ends of its interval."""
@@ -79,6 +81,7 @@ def draw_contact_sheet(
     captions: Sequence[str],
     title: str,
     details: Sequence[str] = (),
+    boxes: Int[np.ndarray, "N 4"] | None = None,
 ) -> Figure:
     """Images in rows, and beside each its map under every setting, each map in its own signed scale.
 
@@ -88,6 +91,8 @@ def draw_contact_sheet(
         captions: one for each image, mostly its class.
         title: of the picture.
         details: lines under the title.
+        boxes: (N, 4) of an object in each image, its first row and column and those after its last; they are drawn with
+            every map's highest point.
     """
     rows, columns = len(images), len(maps) + 1
     figure = Figure(figsize=(1.5 * columns + 0.7, 1.36 * rows + 0.7 + 0.21 * len(details)), layout="constrained")
@@ -99,6 +104,14 @@ def draw_contact_sheet(
         panels[row, 0].set_ylabel(caption if len(caption) <= 18 else caption[:17] + "…", fontsize=7)
         for axes, each in zip(panels[row, 1:], maps.values(), strict=True):
             axes.imshow(each[row] / robust_limit(each[row]), cmap="RdBu_r", norm=scale, interpolation="nearest")
+            if boxes is not None:
+                highest = np.unravel_index(np.argmax(each[row]), each[row].shape)
+                axes.plot(highest[1], highest[0], "o", ms=5, mfc="none", mec=_INK, mew=1.2)
+        if boxes is not None:
+            top, left, bottom, right = boxes[row]
+            for axes in panels[row]:
+                corner = (left - 0.5, top - 0.5)
+                axes.add_patch(Rectangle(corner, right - left, bottom - top, fill=False, edgecolor=_BOX, linewidth=1.2))
     for axes, name in zip(panels[0], ("image", *maps), strict=True):
         axes.set_title(name, fontsize=8, color=_INK)
     for axes in panels.flat:

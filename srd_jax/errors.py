@@ -1,6 +1,7 @@
 """Every error this package raises on purpose: one message that says what was wrong and what to do."""
 
 __all__ = [
+    "DataError",
     "ImageError",
     "LayerError",
     "SRDError",
@@ -21,6 +22,10 @@ class ShapeError(SRDError, ValueError):
 
 class ImageError(SRDError, ValueError):
     """An image cannot be read or holds values that cannot be explained (NaN, too many pixels)."""
+
+
+class DataError(SRDError, ValueError):
+    """A data set does not exist, is incomplete, or holds something else than images with labels."""
 
 
 class LayerError(SRDError, LookupError):

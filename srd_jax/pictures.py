@@ -49,6 +49,7 @@ def draw_explanation(
     title: str,
     details: Sequence[str] = (),
     notice: str = "",
+    sharp: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> Figure:
     """The photo as the model saw it, and the relevance of one class over it.
 
@@ -58,11 +59,14 @@ def draw_explanation(
         title: what the map explains, mostly the class.
         details: lines under the title.
         notice: what must not be overlooked, such as untrained weights.
+        sharp: the same part of the photo in more pixels, to draw under the map.
     """
     figure, (left, right) = _panels(photo, title, details, notice)
     left.set_title("What the model saw", **_caption())
     right.set_title("Why: relevance of each pixel", **_caption())
-    _overlay(figure, right, photo, heat, label="relevance", ends=("against", "for the class"))
+    _overlay(
+        figure, right, photo if sharp is None else sharp, heat, label="relevance", ends=("against", "for the class")
+    )
     return figure
 
 
@@ -75,6 +79,7 @@ def draw_receptive_field(
     title: str,
     details: Sequence[str] = (),
     notice: str = "",
+    sharp: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> Figure:
     """The photo with one position's cell, and the effective receptive field of the PFV there, enlarged where small.
 
@@ -86,6 +91,7 @@ def draw_receptive_field(
         title: which PFV.
         details: lines under the title.
         notice: what must not be overlooked, such as untrained weights.
+        sharp: the same part of the photo in more pixels, to draw under the map.
     """
     figure, (left, right) = _panels(photo, title, details, notice)
     high, wide = photo.shape[0] / grid[0], photo.shape[1] / grid[1]
@@ -94,7 +100,8 @@ def draw_receptive_field(
     enlarged = rows.stop - rows.start < photo.shape[0]
     left.set_title("What the model saw, and the position's cell", **_caption())
     right.set_title("Its effective receptive field" + (", enlarged" if enlarged else ""), **_caption())
-    _overlay(figure, right, photo, field, label="share of the PFV", ends=("opposing", "composing"))
+    under = photo if sharp is None else sharp
+    _overlay(figure, right, under, field, label="share of the PFV", ends=("opposing", "composing"))
     for axes in (left, right):
         _outline(axes, cell, _POSITION)
     if enlarged:
@@ -153,7 +160,8 @@ def _overlay(
 ) -> None:
     """A map over the greyed photo, with its colour bar on the right."""
     grey = photo.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255
-    axes.imshow(0.5 + 0.45 * grey, cmap="gray", vmin=0, vmax=1, interpolation="bilinear")
+    extent = (-0.5, heat.shape[1] - 0.5, heat.shape[0] - 0.5, -0.5)
+    axes.imshow(0.5 + 0.45 * grey, cmap="gray", vmin=0, vmax=1, interpolation="bilinear", extent=extent)
     limit = robust_limit(heat)
     colours, scale = _signed_colours(), Normalize(-limit, limit)
     axes.imshow(heat, cmap=colours, norm=scale, interpolation="nearest")

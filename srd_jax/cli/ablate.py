@@ -11,7 +11,21 @@ import typer
 
 from srd_jax.files import check_folder, replacing, slug
 
-from .options import Bias, Contrast, Head, Images, ModelName, Out, Weights
+from .explain import UNTRAINED
+from .options import (
+    Bias,
+    Contrast,
+    Count,
+    DataDir,
+    Head,
+    Images,
+    ManualDir,
+    ModelName,
+    Out,
+    Size,
+    Split,
+    Weights,
+)
 from .terminal import line, progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -60,17 +74,15 @@ class Ablation:
 def ablate(
     *,
     images: Images = None,
-    model: ModelName = "resnet50",
+    model: ModelName = "tiny_resnet",
     weights: Weights = None,
     data: Annotated[
         str | None, typer.Option(metavar="NAME", help="A TFDS set of labelled images, in place of photos.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which part of the set.")] = "validation",
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where prepared sets are kept.")] = None,
-    manual_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where files lie that a set needs.")] = None,
-    count: Annotated[
-        int | None, typer.Option("--count", "-n", min=1, help="Images of the set.", show_default="all")
-    ] = None,
+    split: Split = "validation",
+    data_dir: DataDir = None,
+    manual_dir: ManualDir = None,
+    count: Count = None,
     contrast: Annotated[Contrast, typer.Option(help="What the encoder's relevance is compared with.")] = "spatial",
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
     head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
@@ -81,9 +93,7 @@ def ablate(
     tolerance: Annotated[
         float | None, typer.Option(min=0, help="Pixels off a box that still hit it.", show_default="15 per 224")
     ] = None,
-    size: Annotated[
-        int | None, typer.Option(min=1, help="Side of the model's input in pixels.", show_default="the model's own")
-    ] = None,
+    size: Size = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
     out: Out = Path("srd-out"),
 ) -> None:
@@ -98,13 +108,13 @@ def ablate(
     from srd_jax.charts import draw_contact_sheet  # noqa: PLC0415
     from srd_jax.pictures import write_png  # noqa: PLC0415
 
-    from .inputs import load_model, weights_label  # noqa: PLC0415
+    from .inputs import load_model, outline, weights_label  # noqa: PLC0415
     from .labelled import from_data, from_photos  # noqa: PLC0415
 
     net = load_model(model, weights)
     side = size or net.size
     if data is None:
-        batches, total = from_photos(images, side)
+        batches, total = from_photos(images, outline(model, size))
         batch, what = min(batch, total), "photos"
     else:
         batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
@@ -124,7 +134,7 @@ def ablate(
             advance=lambda done: progress.advance(task, done),
         )
 
-    label = weights_label(weights)
+    label = weights_label(model, weights)
     summary = {setting: _summary(found, setting) for setting in found.values}
     name = f"{slug(data) if data else 'photos'}_{net.name}_ablations"
     record = {
@@ -156,6 +166,8 @@ def ablate(
     show(table(f"{net.name} on {total} {what}, means with 95 % bootstrap intervals", headings, rows))
     for path in (picture, numbers):
         line(str(path))
+    if not net.trained:
+        line(f"{UNTRAINED} Give --weights FILE for a model that has learnt.", style="bold red")
 
 
 def measure(

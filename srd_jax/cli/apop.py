@@ -10,7 +10,8 @@ import typer
 
 from srd_jax.files import check_folder, replacing, slug
 
-from .options import Images, ModelName, Out, Weights
+from .explain import UNTRAINED
+from .options import Count, DataDir, Images, ManualDir, ModelName, Out, Size, Split, Weights
 from .terminal import line, progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -50,17 +51,15 @@ class Result:
 def apop(
     *,
     images: Images = None,
-    model: ModelName = "resnet50",
+    model: ModelName = "tiny_resnet",
     weights: Weights = None,
     data: Annotated[
         str | None, typer.Option(metavar="NAME", help="A TFDS set of labelled images, in place of photos.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which part of the set.")] = "validation",
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where prepared sets are kept.")] = None,
-    manual_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where files lie that a set needs.")] = None,
-    count: Annotated[
-        int | None, typer.Option("--count", "-n", min=1, help="Images of the set.", show_default="all")
-    ] = None,
+    split: Split = "validation",
+    data_dir: DataDir = None,
+    manual_dir: ManualDir = None,
+    count: Count = None,
     layer: Annotated[
         list[str] | None,
         typer.Option("--layer", "-l", metavar="NAME", help="A PFV map; repeatable.", show_default="every layer"),
@@ -69,9 +68,7 @@ def apop(
         list[str] | None,
         typer.Option("--probe", metavar="|".join(PROBES), help="What runs through; repeatable.", show_default="all"),
     ] = None,
-    size: Annotated[
-        int | None, typer.Option(min=1, help="Side of the model's input in pixels.", show_default="the model's own")
-    ] = None,
+    size: Size = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
     out: Out = Path("srd-out"),
 ) -> None:
@@ -87,13 +84,13 @@ def apop(
     from srd_jax.charts import draw_by_depth  # noqa: PLC0415
     from srd_jax.pictures import write_png  # noqa: PLC0415
 
-    from .inputs import load_model, weights_label  # noqa: PLC0415
+    from .inputs import load_model, outline, weights_label  # noqa: PLC0415
     from .labelled import from_data, from_photos  # noqa: PLC0415
 
     net = load_model(model, weights)
     layers = _layers(layer, net.layers)
     if data is None:
-        batches, total = from_photos(images, size or net.size)
+        batches, total = from_photos(images, outline(model, size))
         batch, what = min(batch, total), "photos"
     else:
         batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
@@ -106,7 +103,7 @@ def apop(
 
     ordinary, rest = results[0], results[1:]
     chance = 1 / len(net.labels)
-    label = weights_label(weights)
+    label = weights_label(model, weights)
     name = f"{slug(data) if data else 'photos'}_{net.name}_apop"
     estimates = {way: {r.name: (r.top1, r.low, r.high) for r in rest if r.way == way} for way in ("layer", "probe")}
     figure = draw_by_depth(
@@ -141,6 +138,8 @@ def apop(
     show(table(f"{net.name} on {total} {what}", headings, rows, text_columns=(0, 1)))
     for path in (picture, numbers):
         line(str(path))
+    if not net.trained:
+        line(f"{UNTRAINED} Give --weights FILE for a model that has learnt.", style="bold red")
 
 
 def measure(

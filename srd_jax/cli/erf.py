@@ -34,10 +34,10 @@ def erf(
         ),
     ] = None,
     at: At = None,
-    model: ModelName = "resnet50",
+    model: ModelName = "tiny_resnet",
     weights: Weights = None,
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
-    size: Size = 224,
+    size: Size = None,
     out: Out = Path("srd-out"),
 ) -> None:
     """Show which pixels make up the PFVs at some positions of a layer, as pictures and as raw numbers."""
@@ -52,10 +52,11 @@ def erf(
 
     from .inputs import layers_of, load_model, outline, pixels_of, read_photos, weights_label  # noqa: PLC0415
 
-    chosen, positions = _choose(layers_of(outline(model, size)), layer, given)
-    (photo,) = read_photos([image] if image else None, size)
+    wanted = outline(model, size)
+    chosen, positions = _choose(layers_of(wanted), layer, given)
+    (photo,) = read_photos([image] if image else None, wanted)
     net = load_model(model, weights)
-    label = weights_label(weights)
+    label = weights_label(model, weights)
     decompose = srd.decompose(net.apply, bias=bias)
 
     @jax.jit
@@ -78,6 +79,7 @@ def erf(
                     f"{photo.name}  ·  {net.name}, {label} weights  ·  bias {bias}",
                 ),
                 notice="" if net.trained else UNTRAINED,
+                sharp=photo.sharp,
             )
             name = f"{photo.stem}_{net.name}_erf_{chosen.name.replace('/', '.')}_{row}-{column}"
             picture, numbers = out / f"{name}.png", out / f"{name}.npz"

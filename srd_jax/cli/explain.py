@@ -59,13 +59,13 @@ class _Explained:
 def explain(
     *,
     images: Images = None,
-    model: ModelName = "resnet50",
+    model: ModelName = "tiny_resnet",
     weights: Weights = None,
     target: Target = None,
     contrast: Annotated[Contrast, typer.Option(help="What the encoder's relevance is compared with.")] = "spatial",
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
     head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
-    size: Size = 224,
+    size: Size = None,
     batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 8,
     out: Out = Path("srd-out"),
 ) -> None:
@@ -74,11 +74,10 @@ def explain(
 
     wanted = _parse_targets(target or ["top1"])
     check_folder(out)
-    outline(model, size)
-    photos = read_photos(images, size)
+    photos = read_photos(images, outline(model, size))
     net = load_model(model, weights)
     classes = _resolve(wanted, net.labels)
-    options = _Options(bias, contrast, head, weights_label(weights))
+    options = _Options(bias, contrast, head, weights_label(model, weights))
 
     shown: list[Table] = []
     written: list[Path] = []
@@ -168,6 +167,7 @@ def _write(net: "Model", result: _Explained, target: int, options: _Options, out
             f"{photo.name}  ·  {net.name}, {options.weights} weights  ·  {choices}",
         ),
         notice="" if net.trained else UNTRAINED,
+        sharp=photo.sharp,
     )
     name = f"{photo.stem}_{net.name}_{'-'.join((str(target), slug(label.split(',')[0]))).strip('-')}"
     picture, numbers = out / f"{name}.png", out / f"{name}.npz"

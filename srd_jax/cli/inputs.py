@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from .terminal import waiting
 __all__ = ["Outline", "Photo", "layers_of", "load_model", "outline", "pixels_of", "read_photos", "weights_label"]
 
 _SAMPLE = "chelsea"
+_SHARP = 512  # pixels a side, about what a picture shows
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,13 @@ class Photo:
         name: where it is from.
         stem: what its files' names begin with; no two photos share it.
         crop: (size, size, 3) uint8.
+        sharp: the same part of the photo in more pixels, for pictures.
     """
 
     name: str
     stem: str
     crop: UInt8[np.ndarray, "H W 3"]
+    sharp: UInt8[np.ndarray, "h w 3"]
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,15 @@ class Outline:
     images: jax.ShapeDtypeStruct
 
 
-def outline(name: str, size: int) -> Outline:
-    """A model's outline for images of size x size pixels.
+def outline(name: str, size: int | None = None) -> Outline:
+    """A model's outline for images of size x size pixels, by default those it was made for.
 
     Raises:
         LayerError: there is no such model.
         ShapeError: it cannot take images so small.
     """
     module = models.build(name)
+    size = size or models.input_extents(name)[0]
     if size < module.min_extent:
         raise ShapeError(f"{name} needs images of at least {module.min_extent} pixels a side, not {size}")
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
@@ -97,26 +100,36 @@ def load_model(name: str, weights: str | None) -> models.Model:
         hub.setLevel(level)
 
 
-def weights_label(weights: str | None) -> str:
+def weights_label(model: str, weights: str | None) -> str:
     """What to call the weights in files and pictures."""
-    return "pretrained" if weights is None else weights
+    if weights is not None:
+        return weights
+    return "bundled" if models.weights_source(model) == "bundled" else "pretrained"
 
 
-def read_photos(paths: Sequence[Path] | None, size: int) -> list[Photo]:
-    """Photos, resized and cropped as for the evaluation on ImageNet: the shorter side to 256/224 of the crop's.
+def read_photos(paths: Sequence[Path] | None, model: Outline) -> list[Photo]:
+    """Photos, resized and cropped as the model wants them.
 
     Args:
         paths: of image files; without any, a photo that comes with scikit-image.
-        size: side of the crop.
+        model: whose images they become.
 
     Raises:
         ImageError: one of them cannot be read.
     """
-    crop = partial(models.crop, size=size, resize=round(size * 256 / 224))
+    size = model.images.shape[1]
+    own, shorter = models.input_extents(model.name)
+    resize = round(size * shorter / own)
+    enlarge = max(1, _SHARP // size)
+
+    def read(source: models.Photo, name: str, stem: str) -> Photo:
+        crop = models.crop(source, size=size, resize=resize)
+        return Photo(name, stem, crop, models.crop(source, size=enlarge * size, resize=enlarge * resize))
+
     if not paths:
-        return [Photo(f"{_SAMPLE} (scikit-image)", _SAMPLE, crop(models.sample_photo(_SAMPLE)))]
+        return [read(models.sample_photo(_SAMPLE), f"{_SAMPLE} (scikit-image)", _SAMPLE)]
     once = list(dict.fromkeys(paths))
-    return [Photo(str(path), stem, crop(path)) for path, stem in zip(once, unique_stems(once), strict=True)]
+    return [read(path, str(path), stem) for path, stem in zip(once, unique_stems(once), strict=True)]
 
 
 def pixels_of(model: models.Model, photos: Sequence[Photo]) -> Float32[np.ndarray, "N H W 3"]:

@@ -1,8 +1,7 @@
 """What the commands that count work on: batches of images with labels, from photos or from a data set's split."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from jaxtyping import Float32, Int32, UInt8
 from srd_jax.errors import SRDError
 from srd_jax.models import Model
 
-from .inputs import read_photos
+from .extras import needing
+from .inputs import Outline, read_photos
 
 __all__ = ["Labelled", "filled", "from_data", "from_photos", "normalised"]
 
@@ -49,27 +49,25 @@ def from_data(
     Raises:
         SRDError: the set cannot be had or has another number of classes.
     """
-    try:
-        data = import_module("srd_jax.data")
-    except ImportError as error:
-        raise SRDError(f"data sets need the data extra, pip install 'srd_jax[data]' ({error})") from error
+    with needing("data"):
+        from srd_jax import data  # noqa: PLC0415
     source = data.open_source(name, split, data_dir=data_dir, manual_dir=manual_dir)
     if len(source.labels) != len(model.labels):
         raise SRDError(f"{model.name} has {len(model.labels)} classes and {name} {len(source.labels)}")
     total = len(source) if count is None else min(count, len(source))
     size = size or model.size
-    resize = round(size * int(getattr(model, "resize", 256)) / model.size)
-    found: Iterable[Any] = data.batches(source, batch, size=size, resize=resize, stop=total)
+    resize = round(size * model.resize / model.size)
+    found = data.batches(source, batch, size=size, resize=resize, stop=total)
     return (Labelled(each.images, each.labels, each.boxes) for each in found), total
 
 
-def from_photos(paths: Sequence[Path] | None, size: int) -> tuple[Iterator[Labelled], int]:
+def from_photos(paths: Sequence[Path] | None, model: Outline) -> tuple[Iterator[Labelled], int]:
     """Photos as one batch without labels, and how many they are; without any, one that comes along.
 
     Raises:
         ImageError: one of them cannot be read.
     """
-    photos = read_photos(paths, size)
+    photos = read_photos(paths, model)
     return iter([Labelled(np.stack([photo.crop for photo in photos]), np.full(len(photos), -1, np.int32))]), len(photos)
 
 

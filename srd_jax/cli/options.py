@@ -8,7 +8,23 @@ from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["At", "Bias", "Contrast", "Head", "Images", "ModelName", "Out", "Size", "Target", "Weights"]
+__all__ = [
+    "At",
+    "Bias",
+    "Contrast",
+    "Count",
+    "DataDir",
+    "DataSet",
+    "Head",
+    "Images",
+    "ManualDir",
+    "ModelName",
+    "Out",
+    "Size",
+    "Split",
+    "Target",
+    "Weights",
+]
 
 _LARGEST = 4096
 
@@ -26,11 +42,29 @@ Weights = Annotated[
     typer.Option(
         metavar="FILE|untrained",
         help="A .safetensors, .pth or .pt file with torchvision's names; 'untrained' for random weights.",
-        show_default="pretrained, downloaded once",
+        show_default="bundled, or pretrained and downloaded once",
     ),
 ]
-Size = Annotated[int, typer.Option(min=1, max=_LARGEST, help="Side of the model's input in pixels.")]
+Size = Annotated[
+    int | None,
+    typer.Option(min=1, max=_LARGEST, help="Side of the model's input in pixels.", show_default="the model's own"),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files, made if needed.")]
+DataSet = Annotated[
+    str, typer.Option("--data", metavar="NAME", help="A TFDS set of labelled images, or tiny_imagenet200.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where prepared data sets are kept.", show_default="TFDS's own folder"),
+]
+ManualDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Where the files lie that a set is prepared from, if TFDS does not download them."
+    ),
+]
+Split = Annotated[str, typer.Option(help="Which part of the set.")]
+Count = Annotated[int | None, typer.Option("--count", "-n", min=1, help="Images of the set.", show_default="all")]
 Target = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,16 +10,17 @@ from .terminal import extents, show, table
 __all__ = ["cost", "layers", "models"]
 
 
-def layers(*, model: ModelName = "resnet50", size: Size = 224) -> None:
+def layers(*, model: ModelName = "tiny_resnet", size: Size = None) -> None:
     """List a model's PFV maps: name, grid, channels and receptive field."""
     from .inputs import layers_of, outline  # noqa: PLC0415
 
+    net = outline(model, size)
     rows = [
         (layer.name, extents(layer.grid), str(layer.channels), extents(layer.receptive_field))
-        for layer in layers_of(outline(model, size))
+        for layer in layers_of(net)
     ]
     headings = ("Layer", "Grid", "Channels", "Receptive field")
-    show(table(f"{model} at {extents((size, size))} pixels", headings, rows))
+    show(table(f"{model} at {extents(net.images.shape[1:3])} pixels", headings, rows))
 
 
 def models() -> None:
@@ -28,22 +29,21 @@ def models() -> None:
 
     import jax  # noqa: PLC0415
 
-    from srd_jax.models import names  # noqa: PLC0415
-    from srd_jax.models.weight_files import hub_repository  # noqa: PLC0415
+    from srd_jax.models import names, weights_source  # noqa: PLC0415
 
     from .inputs import outline  # noqa: PLC0415
 
     rows = []
     for name in names():
-        parameters = jax.tree.leaves(outline(name, 224).variables["params"])
-        rows.append((name, f"{sum(math.prod(leaf.shape) for leaf in parameters):,}", f"hf.co/{hub_repository(name)}"))
-    show(table("Models", ("Model", "Parameters", "Pretrained weights"), rows, text_columns=(0, 2)))
+        parameters = jax.tree.leaves(outline(name).variables["params"])
+        rows.append((name, f"{sum(math.prod(leaf.shape) for leaf in parameters):,}", weights_source(name)))
+    show(table("Models", ("Model", "Parameters", "Trained weights"), rows, text_columns=(0, 2)))
 
 
 def cost(
     *,
-    model: ModelName = "resnet50",
-    size: Size = 224,
+    model: ModelName = "tiny_resnet",
+    size: Size = None,
     bias: Annotated[Bias | None, typer.Option(help="How biases are shared.", show_default="norm and uniform")] = None,
 ) -> None:
     """Count the multiply-adds of a forward pass and of one map, for one image."""
@@ -62,4 +62,10 @@ def cost(
     for each in get_args(Bias)[:2] if bias is None else (bias,):
         one = multiply_adds(srd.explain(net.apply, bias=each), net.variables, net.images, target)
         rows.append((f"one map, bias {each}", f"{one:,}", f"{one / forward:.2f}"))
-    show(table(f"{model} at {extents((size, size))} pixels, one image", ("", "Multiply-adds", "Forward passes"), rows))
+    show(
+        table(
+            f"{model} at {extents(net.images.shape[1:3])} pixels, one image",
+            ("", "Multiply-adds", "Forward passes"),
+            rows,
+        )
+    )

@@ -66,7 +66,9 @@ def test_it_writes_a_contact_sheet_and_the_numbers(tmp_path, monkeypatch):
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(1).integers(0, 255, (60, 60, 3), np.uint8)).save(photo)
     out = tmp_path / "out"
-    result = CliRunner().invoke(app, ["ablate", str(photo), "--weights", "untrained", "--out", str(out)])
+    result = CliRunner().invoke(
+        app, ["ablate", str(photo), "--weights", "untrained", "--size", "16", "--out", str(out)]
+    )
     assert result.exit_code == 0, result.output
     with Image.open(next(out.glob("*.png"))) as drawn:
         assert drawn.width > 500

@@ -73,7 +73,7 @@ def test_it_writes_a_picture_and_the_numbers(tmp_path, monkeypatch):
         photos.append(tmp_path / f"{i}.png")
         Image.fromarray(np.random.default_rng(i).integers(0, 255, (80, 90, 3), np.uint8)).save(photos[-1])
     out = tmp_path / "out"
-    result = CliRunner().invoke(app, ["apop", *map(str, photos), "--probe", "image", "--out", str(out)])
+    result = CliRunner().invoke(app, ["apop", *map(str, photos), "--probe", "image", "--size", "16", "--out", str(out)])
     assert result.exit_code == 0, result.output
     with Image.open(next(out.glob("*.png"))) as drawn:
         assert drawn.width > 500

@@ -31,7 +31,7 @@ def test_names_and_grids_of_a_bottleneck_with_a_stride(template, named_maps):
 
 
 def test_a_named_map_is_a_relus_output(template):
-    module = ResNet((1, 1), bottleneck=True, width=4, num_classes=3)
+    module = ResNet((1, 1), bottleneck=True, widths=(4, 8), num_classes=3)
     variables = untrained(template(module), seed=0)
     jaxpr = jax.make_jaxpr(module.apply)(variables, jnp.zeros((1, 32, 32, 3))).jaxpr
     makers = {v: e.primitive.name for e in jaxpr.eqns for v in e.outvars}
@@ -43,7 +43,7 @@ def test_a_named_map_is_a_relus_output(template):
 
 def test_padding_is_even_on_both_sides(template):
     # with "SAME" padding a stride of 2 would see a mirrored image differently
-    module = ResNet((1, 1), bottleneck=False, width=4, num_classes=3)
+    module = ResNet((1, 1), bottleneck=False, widths=(4, 8), num_classes=3)
     variables = untrained(template(module), seed=0)
     mirrored = jax.tree.map(lambda w: w[:, ::-1] if w.ndim == 4 else w, variables)
     images = jax.random.normal(jax.random.key(1), (2, 33, 33, 3))
@@ -66,7 +66,7 @@ def test_bfloat16_computes_in_it_and_returns_float32(resnet18_state, relative_er
 
 
 def test_float64_is_kept(template):
-    module = ResNet((1,), bottleneck=True, width=4, num_classes=3, dtype=jnp.float64)
+    module = ResNet((1,), bottleneck=True, widths=(4,), num_classes=3, dtype=jnp.float64)
     with jax.enable_x64(True):
         variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, jnp.float64), template(module))
         assert jax.eval_shape(module.apply, variables, jnp.ones((1, 16, 16, 3), jnp.float64)).dtype == jnp.float64

@@ -10,8 +10,8 @@ from srd_jax.models.weights import class_count, from_torchvision, untrained
 from tests.golden import recipe
 
 SMALL = (
-    ResNet((1, 1), bottleneck=True, width=4, num_classes=3),
-    ResNet((2, 1), bottleneck=False, width=4, num_classes=3),
+    ResNet((1, 1), bottleneck=True, widths=(4, 8), num_classes=3),
+    ResNet((2, 1), bottleneck=False, widths=(4, 8), num_classes=3),
     VGG((1, 2), widths=(3, 4), batch_norm=True, num_classes=3, hidden=5),
 )
 
@@ -27,7 +27,7 @@ def leaves_equal(first, second):
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", names()[1:])  # the first has no twin in torchvision
 def test_every_models_parameters_are_torchvisions(name, template):
     leaves = traverse_util.flatten_dict(template(build(name)))
     found = {layout.torchvision_name(path): layout.torchvision_shape(leaf.shape) for path, leaf in leaves.items()}

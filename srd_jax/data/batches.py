@@ -1,0 +1,148 @@
+"""Batches of pixels from a source: in order for evaluation, shuffled and augmented for training.
+
+Both are functions of a place in the sequence and a seed alone, so work that was interrupted goes on where it stopped.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grain
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+from PIL import Image
+
+from srd_jax.models import photos
+
+from .sources import Example, Source
+
+__all__ = ["Batch", "batches", "training_batches"]
+
+_THREADS, _AHEAD = 2, 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images as the model sees them before normalisation.
+
+    Attributes:
+        images: (N, size, size, 3) uint8.
+        labels: (N,) class indices.
+        boxes: (N, 4) row0, col0, row1, col1 of the object in pixels of ``images``, the last ones exclusive; NaN where
+            unknown.
+        names: what the data set calls the images.
+    """
+
+    images: UInt8[np.ndarray, "N size size 3"]
+    labels: Int32[np.ndarray, " N"]
+    boxes: Float32[np.ndarray, "N 4"]
+    names: tuple[str, ...]
+
+
+def batches(
+    source: Source, batch: int, *, size: int, resize: int, start: int = 0, stop: int | None = None
+) -> Iterator[Batch]:
+    """Batches in the source's order, the last one shorter where the number of images is no multiple.
+
+    Args:
+        source: the images.
+        batch: how many at a time.
+        size: side of the centre crop in pixels.
+        resize: length of the shorter side before it.
+        start: place of the first image.
+        stop: place after the last image; by default the end.
+
+    Raises:
+        ImageError: an image cannot be decoded.
+    """
+    stop = len(source) if stop is None else min(stop, len(source))
+    examples = grain.MapDataset.source(source)[start:stop].map(lambda example: _evaluated(example, size, resize))
+    ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * batch)
+    pending: list[tuple[np.ndarray, Example, np.ndarray]] = []
+    for item in examples.to_iter_dataset(ahead):
+        pending.append(item)
+        if len(pending) == batch:
+            yield _stack(pending)
+            pending = []
+    if pending:
+        yield _stack(pending)
+
+
+def training_batches(
+    source: Source,
+    batch: int,
+    *,
+    size: int,
+    smallest_area: float,
+    seed: int,
+    start: int,
+    stop: int,
+    shard: tuple[int, int] = (0, 1),
+) -> Iterator[tuple[UInt8[np.ndarray, "N size size 3"], Int32[np.ndarray, " N"]]]:
+    """Shuffled, randomly cropped and mirrored batches: steps ``start`` to ``stop`` of an endless sequence.
+
+    Args:
+        source: the images.
+        batch: images a step, over all shards.
+        size: side of the crops in pixels.
+        smallest_area: smallest share of an image's area that a crop takes.
+        seed: of order and crops.
+        start: first step.
+        stop: step after the last.
+        shard: which part of every batch, and of how many.
+    """
+    place, shards = shard
+    sequence = (
+        grain.MapDataset.source(source)
+        .seed(seed)
+        .shuffle()
+        .repeat(None, reseed_each_epoch=True)
+        .random_map(lambda example, rng: (augmented(example.encoded, rng, size, smallest_area), example.label))
+    )
+    mine = sequence[start * batch + place : stop * batch : shards]
+    ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * batch // shards)
+    images: list[np.ndarray] = []
+    labels: list[int] = []
+    for image, label in mine.to_iter_dataset(ahead):
+        images.append(image)
+        labels.append(label)
+        if len(images) == batch // shards:
+            yield np.stack(images), np.array(labels, np.int32)
+            images, labels = [], []
+
+
+def augmented(
+    encoded: bytes, rng: np.random.Generator, size: int, smallest_area: float
+) -> UInt8[np.ndarray, "size size 3"]:
+    """A random crop of an encoded image, of random area and aspect (3:4 to 4:3), resized, mirrored half of the time."""
+    with Image.open(io.BytesIO(encoded)) as opened:
+        image = opened.convert("RGB")
+    width, height = image.size
+    area = width * height * rng.uniform(smallest_area, 1)
+    aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+    wide, high = min(width, np.sqrt(area * aspect)), min(height, np.sqrt(area / aspect))
+    left, top = rng.uniform(0, width - wide), rng.uniform(0, height - high)
+    box = (left, top, left + wide, top + high)
+    crop = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
+
+
+def _evaluated(example: Example, size: int, resize: int) -> tuple[np.ndarray, Example, np.ndarray]:
+    """The centre crop, and the object's box in its pixels."""
+    with photos.decoded(example.encoded, example.name) as image:
+        width, height = image.size
+        crop = photos.crop(image, size=size, resize=resize)
+    scale = resize / min(width, height)
+    offset = np.array([(int(height * scale) - size) / 2, (int(width * scale) - size) / 2], np.float32)
+    corners = example.box.reshape(2, 2) * np.array([height * scale, width * scale], np.float32) - offset
+    return crop, example, np.clip(corners, 0, size).reshape(4)
+
+
+def _stack(items: list[tuple[np.ndarray, Example, np.ndarray]]) -> Batch:
+    images, examples, boxes = zip(*items, strict=True)
+    return Batch(
+        np.stack(images),
+        np.array([example.label for example in examples], np.int32),
+        np.stack(boxes).astype(np.float32),
+        tuple(example.name for example in examples),
+    )

@@ -1,0 +1,57 @@
+"""``srd train``: from a prepared set to weights that other commands take."""
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from srd_jax.cli import app
+from srd_jax.models import load
+
+
+def srd(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.slow
+def test_it_trains_and_loads(small_set, tmp_path):
+    out = tmp_path / "run"
+    result = srd(
+        "train", "--data-dir", small_set[1], "--epochs", "0.5", "--batch", "12", "--checkpoints", "1", "--out", out
+    )
+    assert result.exit_code == 0, result.output
+    assert str(out / "weights.safetensors") in result.output.replace("\n", "")
+    assert json.loads((out / "recipe.json").read_text())["epochs"] == 0.5
+    net = load("tiny_resnet", out / "weights.safetensors")
+    assert net.labels[0] == "goldfish, Carassius auratus"
+    again = srd("train", "--data-dir", small_set[1], "--out", out)
+    assert again.exit_code == 2
+    assert "holds a training already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "no_such_set"], "no data set 'no_such_set'"),
+        (["--split", "test"], "has no split 'test'"),
+        (["--model", "vgg16"], "only ResNets have a training mode"),
+        (["--epochs", "-1"], "epochs"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(arguments, message, small_set, tmp_path):
+    out = tmp_path / "run"
+    result = srd("train", "--data-dir", small_set[1], "--out", out, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_missing_extra_is_named(small_set, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("srd_jax.data", "srd_jax.training"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "grain", None)
+    result = srd("train", "--data-dir", small_set[1], "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "needs grain: pip install 'srd_jax[train]'" in result.stderr
