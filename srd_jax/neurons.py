@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import primitives as jp
 
 from srd_jax.activations import Activations
@@ -308,9 +309,10 @@ class Neurons:
     def _check_constants(self, equation: Equation, moving: list[int]) -> None:
         """Refuse constants beside neurons: their part of a later sum would be lost."""
         if equation.primitive is jp.pad_p:
-            fill = self._value(equation.operands[1])
-            known = not isinstance(fill, jax.core.Tracer)
-            if known and bool(jnp.isfinite(fill)) and bool(fill != 0):
+            operand = equation.operands[1]
+            fill = self.values[operand] if isinstance(operand, int) else operand.value
+            known = None if isinstance(fill, jax.core.Tracer) else float(fill)
+            if known is not None and np.isfinite(known) and known != 0:
                 self._refuse(equation, "it pads with a constant other than zero")
         elif equation.primitive is jp.concatenate_p and len(moving) < len(equation.operands):
             self._refuse(equation, "it puts constants beside neurons")

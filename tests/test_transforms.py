@@ -271,7 +271,7 @@ def test_images_that_cannot_be_explained(images, error, message):
 
 @pytest.mark.parametrize(
     "option",
-    [{"bias": "x"}, {"head": "x"}, {"contrast": "x"}, {"relevance": "x"}, {"recursion": "x"}],
+    [{"bias": "x"}, {"head": "x"}, {"contrast": "x"}, {"relevance": "x"}, {"unit": "x"}, {"recursion": "x"}],
 )
 def test_unknown_options(option):
     with pytest.raises(ValueError, match="must be one of"):

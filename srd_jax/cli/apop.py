@@ -1,7 +1,7 @@
 """``srd apop``: how much of the class is in which units are on, by layer and for the whole network."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +10,7 @@ import typer
 
 from srd_jax.files import check_folder, replacing, slug
 
+from .explain import UNTRAINED
 from .options import Count, DataDir, Images, ManualDir, ModelName, Out, Size, Split, Weights
 from .terminal import line, progress_bar, show, table
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from srd_jax.models import Model
 
-    from .inputs import Outline
     from .labelled import Labelled
 
 __all__ = ["Result", "apop", "measure"]
@@ -85,12 +85,12 @@ def apop(
     from srd_jax.pictures import write_png  # noqa: PLC0415
 
     from .inputs import load_model, outline, weights_label  # noqa: PLC0415
-    from .labelled import from_data  # noqa: PLC0415
+    from .labelled import from_data, from_photos  # noqa: PLC0415
 
     net = load_model(model, weights)
     layers = _layers(layer, net.layers)
     if data is None:
-        batches, total = _photos(images, outline(model, size))
+        batches, total = from_photos(images, outline(model, size))
         batch, what = min(batch, total), "photos"
     else:
         batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
@@ -138,6 +138,8 @@ def apop(
     show(table(f"{net.name} on {total} {what}", headings, rows, text_columns=(0, 1)))
     for path in (picture, numbers):
         line(str(path))
+    if not net.trained:
+        line(f"{UNTRAINED} Give --weights FILE for a model that has learnt.", style="bold red")
 
 
 def measure(
@@ -225,15 +227,3 @@ def _layers(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
         if name not in known:
             raise LayerError(f"no PFV map is called {name!r}; {did_you_mean(name, list(known))}")
     return list(dict.fromkeys(wanted)) if wanted else list(known)
-
-
-def _photos(paths: Sequence[Path] | None, model: "Outline") -> "tuple[Iterator[Labelled], int]":
-    """Photos as one batch, labelled -1: what the ordinary forward pass says."""
-    import numpy as np  # noqa: PLC0415
-
-    from .inputs import read_photos  # noqa: PLC0415
-    from .labelled import Labelled  # noqa: PLC0415
-
-    photos = read_photos(paths, model)
-    crops = np.stack([photo.crop for photo in photos])
-    return iter([Labelled(crops, np.full(len(photos), -1, np.int32))]), len(photos)

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 import srd_jax
 from srd_jax.errors import SRDError
 
-from . import apop, erf, explain, pointing, tables, train
+from . import ablate, apop, erf, explain, pointing, tables, train
 from .terminal import one_line
 
 __all__ = ["app", "main"]
@@ -71,6 +71,7 @@ def _srd(
 
 app.command("explain")(explain.explain)
 app.command("erf")(erf.erf)
+app.command("ablate")(ablate.ablate)
 app.command("apop")(apop.apop)
 app.command("pointing")(pointing.pointing)
 app.command("train")(train.train)

@@ -12,8 +12,9 @@ from srd_jax.errors import SRDError
 from srd_jax.models import Model
 
 from .extras import needing
+from .inputs import Outline, read_photos
 
-__all__ = ["Labelled", "filled", "from_data", "normalised"]
+__all__ = ["Labelled", "filled", "from_data", "from_photos", "normalised"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Labelled:
 
     Attributes:
         images: (N, H, W, 3) uint8.
-        labels: (N,) class indices.
+        labels: (N,) class indices; -1 stands for what the ordinary forward pass predicts.
         boxes: (N, 4) first row, first column, and the row and the column after the last, of the object; NaN where
             unknown, None where all are.
     """
@@ -58,6 +59,16 @@ def from_data(
     resize = round(size * model.resize / model.size)
     found = data.batches(source, batch, size=size, resize=resize, stop=total)
     return (Labelled(each.images, each.labels, each.boxes) for each in found), total
+
+
+def from_photos(paths: Sequence[Path] | None, model: Outline) -> tuple[Iterator[Labelled], int]:
+    """Photos as one batch without labels, and how many they are; without any, one that comes along.
+
+    Raises:
+        ImageError: one of them cannot be read.
+    """
+    photos = read_photos(paths, model)
+    return iter([Labelled(np.stack([photo.crop for photo in photos]), np.full(len(photos), -1, np.int32))]), len(photos)
 
 
 def filled(batch: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:

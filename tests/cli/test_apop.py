@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import srd_jax as srd
 from srd_jax.charts import draw_by_depth
-from srd_jax.cli import app
+from srd_jax.cli import app, inputs
 from srd_jax.cli.apop import measure
 from srd_jax.cli.labelled import Labelled
 
@@ -28,7 +28,14 @@ def network(weights, images):
 
 
 NET = SimpleNamespace(
-    apply=network, variables=WEIGHTS, preprocess=lambda image, size, resize: image.astype(np.float32) / 128 - 1
+    name="small",
+    labels=("cat", "dog", "cup", "sky"),
+    layers=("hidden",),
+    trained=False,
+    size=64,
+    apply=network,
+    variables=WEIGHTS,
+    preprocess=lambda image, size, resize: image.astype(np.float32) / 128 - 1,
 )
 
 
@@ -59,20 +66,20 @@ def test_without_labels_the_ordinary_prediction_is_the_label():
     assert ordinary.top1 == ordinary.agreement == 1
 
 
-def test_it_writes_a_picture_and_the_numbers(tmp_path):
+def test_it_writes_a_picture_and_the_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "load_model", lambda name, weights: NET)
     photos = []
     for i in range(2):
         photos.append(tmp_path / f"{i}.png")
         Image.fromarray(np.random.default_rng(i).integers(0, 255, (80, 90, 3), np.uint8)).save(photos[-1])
-    small = ["--model", "resnet18", "--weights", "untrained", "--size", "64", "--layer", "layer4.1.relu2"]
     out = tmp_path / "out"
-    result = CliRunner().invoke(app, ["apop", *map(str, photos), *small, "--probe", "image", "--out", str(out)])
+    result = CliRunner().invoke(app, ["apop", *map(str, photos), "--probe", "image", "--size", "16", "--out", str(out)])
     assert result.exit_code == 0, result.output
     with Image.open(next(out.glob("*.png"))) as drawn:
         assert drawn.width > 500
     record = json.loads(next(out.glob("*.json")).read_text())
     assert [(r["way"], r["name"]) for r in record["results"]] == [
-        ("ordinary", ""), ("layer", "layer4.1.relu2"), ("probe", "image"),
+        ("ordinary", ""), ("layer", "hidden"), ("probe", "image"),
     ]  # fmt: skip
     assert record["results"][2]["agreement"] == 1
     assert record["images"] == 2
