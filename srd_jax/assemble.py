@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from srd_jax.flow import Flow, Layer
-from srd_jax.geometry import Whole, Window
+from srd_jax.geometry import Slice, Whole, Window
 from srd_jax.head import Head, HeadKind
 from srd_jax.interpreter import Interpreter, Node
 from srd_jax.operators import Edge
@@ -119,6 +119,8 @@ def _receptive_fields(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[tupl
                 for axis in range(rank):
                     field[axis] += int((step.size[axis] - 1) * step.dilation[axis] * spacing[axis])
                     spacing[axis] *= step.stride[axis] / step.base_dilation[axis]
+            elif isinstance(step, Slice) and len(step.box) == rank:
+                spacing = [gap * stride for gap, (_, _, stride) in zip(spacing, step.box, strict=True)]
             elif isinstance(step, Whole | Window):
                 field = list(full)
         before = known.get(edge.target, ([0] * rank, spacing))[0]

@@ -77,7 +77,7 @@ class Flow:
             TargetError: a class that does not exist, or targets of another shape.
         """
         each, single = as_targets(targets, self.head.logits)
-        seeds = dict(zip(self.head.nodes, self.head.relevance(each, contrast), strict=True))
+        seeds = self.head.relevance(each, contrast)
         maps = self._backward(self._centred(seeds) if contrast == "spatial" else seeds)
         return {
             layer.name: m[:, 0] if single else m for layer, m in zip(self.layers, maps, strict=True) if m is not None

@@ -35,7 +35,7 @@ def positionwise(interpreter: "Interpreter", equation: Equation, operands: Seque
 
     The rule to register for an activation of your own.
     """
-    maps = [interpreter.close(x) if isinstance(x, Map | Sum) else x for x in spread(equation, operands)]
+    maps = spread(equation, [interpreter.close(x) if isinstance(x, Map | Sum) else x for x in operands])
     inputs = [x for x in maps if isinstance(x, Map)]
     node = same_node(interpreter, inputs)
     if node is None:
