@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from srd_jax.flow import Flow, Layer
 from srd_jax.geometry import Slice, Whole, Window
@@ -162,4 +163,4 @@ def _head(
 
 
 def _array(value: Any) -> jax.Array:
-    return value.array if hasattr(value, "layout") else value
+    return value.array if hasattr(value, "layout") else jnp.asarray(value)

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
 from srd_jax.errors import LayerError
 from srd_jax.head import Contrast, Head
@@ -58,7 +59,7 @@ class Flow:
 
     def relevance(
         self,
-        targets: int | Int[Array, " n"] | Int[Array, "n k"] | None = None,
+        targets: ArrayLike | None = None,
         *,
         contrast: Contrast | None = "spatial",
     ) -> dict[str, Float[Array, "n ..."]]:
@@ -85,7 +86,7 @@ class Flow:
 
     def kept_by_biases(
         self,
-        targets: int | Int[Array, " n"] | Int[Array, "n k"] | None = None,
+        targets: ArrayLike | None = None,
         *,
         contrast: Contrast | None = "spatial",
     ) -> dict[str, Float[Array, "n ..."]]:
@@ -116,7 +117,7 @@ class Flow:
     def erf(
         self,
         layer: str,
-        positions: Sequence[Sequence[int]] | Int[Array, "p rank"] | None = None,
+        positions: ArrayLike | Sequence[Sequence[int]] | None = None,
         *,
         direction: Literal["backward", "forward"] = "backward",
         chunk: int = 64,
@@ -202,7 +203,7 @@ class Flow:
         return maps[index]
 
 
-def _flat_positions(positions: Sequence[Sequence[int]] | Array | None, layer: str, grid: tuple[int, ...]) -> Array:
+def _flat_positions(positions: ArrayLike | Sequence[Sequence[int]] | None, layer: str, grid: tuple[int, ...]) -> Array:
     """Positions as row-major indices (P,)."""
     if positions is None:
         return jnp.arange(prod(grid))

@@ -55,9 +55,9 @@ class Head:
         output: reference of the logits.
     """
 
-    logits: Float[Array, "n classes"]
-    values: tuple[Array, ...]
-    fixed: tuple[Array, ...]
+    logits: Any  # JAX rebuilds pytrees with leaves that are no arrays
+    values: tuple[Any, ...]
+    fixed: tuple[Any, ...]
     kind: HeadKind
     bias: Bias
     nodes: tuple[int, ...]
