@@ -23,7 +23,8 @@ def adaptive_average_pool(x: Float[Array, "N H W C"], extent: int = GRID) -> Flo
     """Average-pool to extent x extent positions over PyTorch's windows, and do nothing where x has that size already.
 
     Window i covers floor(i * n / extent) up to ceil((i + 1) * n / extent): windows differ in size and may overlap, so
-    this is not a strided pooling. Their mean over both axes is the mean over one axis after the other.
+    this is not a strided pooling. Their mean over both axes is the mean over one axis after the other, named `avgpool`
+    as a PFV map (`avgpool.rows` where only rows are pooled yet).
 
     Args:
         x: feature map (N, H, W, C), any float dtype.
@@ -32,15 +33,13 @@ def adaptive_average_pool(x: Float[Array, "N H W C"], extent: int = GRID) -> Flo
     Returns:
         (N, extent, extent, C) in the dtype of x.
     """
-    for axis in (1, 2):
+    axes = [axis for axis in (1, 2) if x.shape[axis] != extent]
+    for axis in axes:
         n = x.shape[axis]
-        if n == extent:
-            continue
-        windows = [
-            lax.slice_in_dim(x, i * n // extent, -(-(i + 1) * n // extent), axis=axis).mean(axis, keepdims=True)
-            for i in range(extent)
-        ]
-        x = jnp.concatenate(windows, axis)
+        windows = [lax.slice_in_dim(x, i * n // extent, -(-(i + 1) * n // extent), axis=axis) for i in range(extent)]
+        # a pool rather than a mean, so that the axis stays one of positions
+        means = [nn.avg_pool(window, (window.shape[1], 1) if axis == 1 else (1, window.shape[2])) for window in windows]
+        x = checkpoint_name(jnp.concatenate(means, axis), "avgpool" if axis == axes[-1] else "avgpool.rows")
     return x
 
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from srd_jax.activations import Activations
 from srd_jax.flow import Flow, Layer
-from srd_jax.geometry import Whole, Window
+from srd_jax.geometry import Slice, Whole, Window
 from srd_jax.head import Head, HeadKind
 from srd_jax.interpreter import Interpreter, Node
 from srd_jax.operators import Edge
@@ -130,6 +131,8 @@ def _receptive_fields(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[tupl
                 for axis in range(rank):
                     field[axis] += int((step.size[axis] - 1) * step.dilation[axis] * spacing[axis])
                     spacing[axis] *= step.stride[axis] / step.base_dilation[axis]
+            elif isinstance(step, Slice) and len(step.box) == rank:
+                spacing = [gap * stride for gap, (_, _, stride) in zip(spacing, step.box, strict=True)]
             elif isinstance(step, Whole | Window):
                 field = list(full)
         before = known.get(edge.target, ([0] * rank, spacing))[0]
@@ -171,4 +174,4 @@ def _head(
 
 
 def _array(value: Any) -> jax.Array:
-    return value.array if hasattr(value, "layout") else value
+    return value.array if hasattr(value, "layout") else jnp.asarray(value)

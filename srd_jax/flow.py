@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
 from srd_jax.errors import LayerError, ShapeError
 from srd_jax.head import Contrast, Head
@@ -61,7 +62,7 @@ class Flow:
 
     def relevance(
         self,
-        targets: int | Int[Array, " n"] | Int[Array, "n k"] | None = None,
+        targets: ArrayLike | None = None,
         *,
         contrast: Contrast | None = "spatial",
     ) -> dict[str, Float[Array, "n ..."]]:
@@ -80,7 +81,7 @@ class Flow:
             TargetError: a class that does not exist, or targets of another shape.
         """
         each, single = as_targets(targets, self.head.logits)
-        seeds = dict(zip(self.head.nodes, self.head.relevance(each, contrast), strict=True))
+        seeds = self.head.relevance(each, contrast)
         maps = self._backward(self._centred(seeds) if contrast == "spatial" else seeds)
         return {
             layer.name: m[:, 0] if single else m for layer, m in zip(self.layers, maps, strict=True) if m is not None
@@ -88,7 +89,7 @@ class Flow:
 
     def kept_by_biases(
         self,
-        targets: int | Int[Array, " n"] | Int[Array, "n k"] | None = None,
+        targets: ArrayLike | None = None,
         *,
         contrast: Contrast | None = "spatial",
     ) -> dict[str, Float[Array, "n ..."]]:
@@ -119,7 +120,7 @@ class Flow:
     def erf(
         self,
         layer: str,
-        positions: Sequence[Sequence[int]] | Int[Array, "p rank"] | None = None,
+        positions: ArrayLike | Sequence[Sequence[int]] | None = None,
         *,
         direction: Literal["backward", "forward"] = "backward",
         chunk: int = 64,
@@ -234,7 +235,7 @@ def enlarge(maps: Float[Array, "n p ..."], grid: tuple[int, ...]) -> Float[Array
     return resize(maps / weights)
 
 
-def _flat_positions(positions: Sequence[Sequence[int]] | Array | None, layer: str, grid: tuple[int, ...]) -> Array:
+def _flat_positions(positions: ArrayLike | Sequence[Sequence[int]] | None, layer: str, grid: tuple[int, ...]) -> Array:
     """Positions as row-major indices (P,)."""
     if positions is None:
         return jnp.arange(prod(grid))

@@ -6,16 +6,17 @@ v are the PFVs of the last map with more than one position, y_c is the logit and
 average pooling and a dense layer this is (w_c . v_i + b_c) / n.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from math import prod
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from srd_jax import layout as lay
 from srd_jax.layout import Layout
@@ -54,9 +55,9 @@ class Head:
         output: reference of the logits.
     """
 
-    logits: Float[Array, "n classes"]
-    values: tuple[Array, ...]
-    fixed: tuple[Array, ...]
+    logits: Any  # JAX rebuilds pytrees with leaves that are no arrays
+    values: tuple[Any, ...]
+    fixed: tuple[Any, ...]
     kind: HeadKind
     bias: Bias
     nodes: tuple[int, ...]
@@ -67,7 +68,7 @@ class Head:
     equations: tuple[Equation, ...]
     output: Operand
 
-    def relevance(self, targets: Array, contrast: Contrast | None) -> tuple[Float[Array, "n k ..."], ...]:
+    def relevance(self, targets: Int[Array, "n k"], contrast: Contrast | None) -> dict[int, Float[Array, "n k ..."]]:
         """R at the encoder's output.
 
         Args:
@@ -76,7 +77,7 @@ class Head:
                 the encoder's output.
 
         Returns:
-            One (N, K, *grid) array per value.
+            (N, K, *grid) by index of the PFV map.
         """
         classes = self.logits.shape[1]
         one_hot = jax.nn.one_hot(targets, classes, dtype=self.logits.dtype)
@@ -149,12 +150,19 @@ class Head:
 
     def _products(self, gradients: tuple[Array, ...]) -> Array:
         """< v_i , G_i >: (N, positions)."""
-        return jnp.concatenate([jnp.sum(v * g, -1) for v, g in self._pfvs(gradients)], 1)
+        return jnp.concatenate(self._by_map([jnp.sum(v * g, -1) for v, g in self._pfvs(gradients)]), 1)
 
     def _cam(self, gradients: tuple[Array, ...]) -> Array:
         """relu(sum_k a_k v_k): (N, positions)."""
-        weighed = (v * jnp.mean(g, 1, keepdims=True) for v, g in self._pfvs(gradients))
-        return jnp.maximum(jnp.concatenate([jnp.sum(w, -1) for w in weighed], 1), 0)
+        weighed = [jnp.sum(v * jnp.mean(g, 1, keepdims=True), -1) for v, g in self._pfvs(gradients)]
+        return jnp.maximum(jnp.concatenate(self._by_map(weighed), 1), 0)
+
+    def _by_map(self, parts: Sequence[Array]) -> list[Array]:
+        """(N, positions) for each value, added up where several values are functions of one PFV map."""
+        totals: dict[int, Array] = {}
+        for node, part in zip(self.nodes, parts, strict=True):
+            totals[node] = totals[node] + part if node in totals else part
+        return list(totals.values())
 
     def _pfvs(self, gradients: tuple[Array, ...]) -> list[tuple[Array, Array]]:
         """Each v and its gradient as (N, positions, C)."""
@@ -189,7 +197,8 @@ class Head:
         """relu(sum_k a_k v_k), a_k the mean over positions of d y_c / d v_k."""
         return self._per_class(self._cam, directions)
 
-    def _unflatten(self, maps: Array) -> tuple[Array, ...]:
-        ends = [sum(prod(grid) for grid in self.grids[: i + 1]) for i in range(len(self.grids))]
-        parts = jnp.split(maps, ends[:-1], -1)
-        return tuple(p.reshape((*maps.shape[:2], *grid)) for p, grid in zip(parts, self.grids, strict=True))
+    def _unflatten(self, maps: Array) -> dict[int, Array]:
+        grids = dict(zip(self.nodes, self.grids, strict=True))
+        ends = list(accumulate(map(prod, grids.values())))
+        parts = zip(grids.items(), jnp.split(maps, ends[:-1], -1), strict=True)
+        return {node: part.reshape((*maps.shape[:2], *grid)) for (node, grid), part in parts}

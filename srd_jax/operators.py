@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ class Edge:
         steps: which position each tap reads; the taps of several steps multiply, the first step's outermost.
     """
 
-    ratios: Float[Array, "taps n ..."] | None
+    ratios: Any  # JAX rebuilds pytrees with leaves that are no arrays
     source: int
     target: int
     grid: tuple[int, ...]

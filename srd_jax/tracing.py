@@ -49,6 +49,9 @@ _ELEMENTWISE = frozenset(
 )  # fmt: skip
 """What a custom_jvp may be made of to be kept whole, as activations are: their derivative then stays the author's."""
 
+_JAX = str(Path(jax.__file__).parent)
+_INSTALLED = (sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), _JAX, str(Path(__file__).parent))
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -189,9 +192,8 @@ def _equation(
 def _user_line(source_info: Any) -> str:
     """The innermost line outside installed packages, else outside JAX; empty for a step of a library's own jit."""
     frames = getattr(source_info.traceback, "frames", ()) or ()
-    installed = (sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), str(Path(__file__).parent))
-    own = next((f for f in frames if not f.file_name.startswith(installed)), None)
-    frame = own or next((f for f in frames if "/jax/" not in f.file_name), None)
+    own = next((f for f in frames if not f.file_name.startswith(_INSTALLED) and "-packages/" not in f.file_name), None)
+    frame = own or next((f for f in frames if not f.file_name.startswith(_JAX)), None)
     return f"{frame.file_name}:{frame.line_num} ({frame.function_name})" if frame else ""
 
 

@@ -46,7 +46,7 @@ class Mix:
     """
 
     taps: int
-    pad: Callable[[jax.Array, float], jax.Array]
+    pad: Callable[[jax.Array, int | float], jax.Array]
     gather: Callable[[jax.Array, jax.Array | int], jax.Array]
     local: Callable[[jax.Array, jax.Array | int], jax.Array]
     gathered: Layout
@@ -185,7 +185,7 @@ def _extend_part(part: Sum | Term, fn: Linear, layout: Layout, step: Step | None
     return replace(part, chain=(*part.chain, fn), steps=steps, after_mix=moved)
 
 
-def select(value: Value, fn: Callable[[jax.Array, float], jax.Array], layout: Layout, step: Step | None) -> Value:
+def select(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layout: Layout, step: Step | None) -> Value:
     """Apply a selection (of positions, channels or axes) that leaves an open selection open to composition.
 
     Args:
@@ -207,7 +207,7 @@ def select(value: Value, fn: Callable[[jax.Array, float], jax.Array], layout: La
     return replace(value, array=selected.operand, layout=layout, parts=(selected,), ref=-1)
 
 
-def restructure(value: Value, fn: Callable[[jax.Array, float], jax.Array], layout: Layout) -> Value:
+def restructure(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layout: Layout) -> Value:
     """Apply a selection that leaves positions where they are, but for grid axes of extent 1 that come or go."""
     before, after = lay.grid(value.layout), lay.grid(layout)
     if isinstance(value, Map) or before == after:

@@ -87,3 +87,24 @@ def test_a_product_of_two_maps_is_refused():
 
     with pytest.raises(srd.UnsupportedPrimitiveError, match="neither is a gate"):
         srd.decompose(f)((KERNEL, SECOND), IMAGES)
+
+
+def test_a_head_that_reads_two_functions_of_one_map_counts_its_positions_once():
+    def f(variables, images):
+        x = convolve(images, variables[0])
+        return jax.nn.relu(x).mean((1, 2)) + jnp.tanh(x).mean((1, 2))
+
+    expected = sum(act(convolve(IMAGES, KERNEL)[..., 1]) for act in (jax.nn.relu, jnp.tanh)) / 36
+    for head, rectify in (("linear", lambda x: x), ("sharing", lambda x: x), ("gradcam", jax.nn.relu)):
+        _, flow = jax.jit(srd.decompose(f, head=head))((KERNEL, SECOND), IMAGES)
+        found = flow.relevance(1, contrast=None)[flow.layers[-1].name]
+        np.testing.assert_allclose(found, rectify(expected), atol=1e-6)
+
+
+def test_a_strided_slice_spaces_the_receptive_fields_that_follow():
+    def f(variables, images):
+        x = jax.nn.relu(convolve(images, variables[0])[:, ::2, ::2])
+        return jax.nn.relu(convolve(x, variables[1])).mean((1, 2))
+
+    _, flow = jax.eval_shape(srd.decompose(f), (KERNEL, SECOND), jnp.zeros((1, 20, 20, 3)))
+    assert [layer.receptive_field for layer in flow.layers][-1] == (7, 7)

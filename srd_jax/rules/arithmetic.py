@@ -2,23 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
+from srd_jax.interpreter import Interpreter
 from srd_jax.registry import register_rule
 from srd_jax.rules.positionwise import positionwise, same_node, spread
 from srd_jax.tracing import Equation, bind
 from srd_jax.values import Map, Sum, Value, extend, joined, open_sum
 
-if TYPE_CHECKING:
-    from srd_jax.interpreter import Interpreter
-
 
 @register_rule(jp.add_p, "add_any", jp.sub_p)
-def add(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+def add(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """A sum of branches joins their terms: X_j = sum_i vhat_{i->j} + b. A constant is bias."""
     left, right = spread(equation, operands)
     subtracts = equation.primitive is jp.sub_p
@@ -44,7 +42,7 @@ def add_constant(value: Value, array: jax.Array, *, outside: bool = False) -> Su
 
 
 @register_rule(jp.mul_p)
-def multiply(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """A constant scales; of two values that depend on the images, the gate is held fixed."""
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
@@ -61,7 +59,7 @@ def multiply(interpreter: "Interpreter", equation: Equation, operands: Sequence[
 
 
 @register_rule(jp.div_p)
-def divide(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """Division by a constant scales; a denominator that depends on the images is held fixed, as a gate is."""
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
@@ -88,7 +86,7 @@ def gates(gate: lay.Layout, value: lay.Layout) -> bool:
     return lay.grid(gate) == lay.grid(value) and lay.channels(gate) == 1 and lay.channels(value) > 1
 
 
-def _two_maps(interpreter: "Interpreter", equation: Equation) -> Any:
+def _two_maps(interpreter: Interpreter, equation: Equation) -> Any:
     interpreter.unsupported(
         equation,
         "it multiplies two PFV maps, and neither is a gate (one value per channel or per position), so it is not clear "

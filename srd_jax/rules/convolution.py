@@ -2,24 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
+from srd_jax.interpreter import Interpreter
 from srd_jax.layout import BATCH, CHANNEL, COPY, Dim, Layout
 from srd_jax.registry import register_rule
 from srd_jax.rules.windows import AxisWindow, sliding
 from srd_jax.tracing import Equation, bind
 from srd_jax.values import Map, Mix, Sum, Term, Value, extend, mixed, restructure
 
-if TYPE_CHECKING:
-    from srd_jax.interpreter import Interpreter
 
-
-def selection(interpreter: "Interpreter", value: Value) -> tuple[Term, jax.Array, bool]:
+def selection(interpreter: Interpreter, value: Value) -> tuple[Term, jax.Array, bool]:
     """What a mixing step starts from: a map, or a selection of one (a lazy max pool, a slice, padding).
 
     Returns:
@@ -33,7 +31,7 @@ def selection(interpreter: "Interpreter", value: Value) -> tuple[Term, jax.Array
 
 
 @register_rule(jp.conv_general_dilated_p)
-def convolution(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A convolution with constant kernels, of any rank, stride, padding, dilation and number of groups.
 
     A 1 x 1 convolution with stride 1 is position-wise.
@@ -94,7 +92,7 @@ def convolution(interpreter: "Interpreter", equation: Equation, operands: Sequen
     return mixed(term, array, out_layout(window.layout), mix, window.step, biased=biased)
 
 
-def _with_positions(interpreter: "Interpreter", equation: Equation, value: Value, spec: Sequence[int]) -> Value:
+def _with_positions(interpreter: Interpreter, equation: Equation, value: Value, spec: Sequence[int]) -> Value:
     """Check what the axes mean, and call spatial axes of extent 1 positions where others are."""
     batch, feature, *spatial = spec
     if lay.kinds(value.layout[batch]) - {BATCH} or lay.kinds(value.layout[feature]) - {CHANNEL, COPY}:

@@ -1,12 +1,14 @@
 """Dense layers: over channels position-wise; over flattened positions every position contributes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
+from srd_jax.interpreter import Interpreter
 from srd_jax.layout import CHANNEL, Dim, Layout
 from srd_jax.registry import register_rule
 from srd_jax.rules.convolution import selection
@@ -14,18 +16,15 @@ from srd_jax.rules.whole import at_position, whole
 from srd_jax.tracing import Equation, bind
 from srd_jax.values import Map, Mix, Sum, Value, extend, mixed
 
-if TYPE_CHECKING:
-    from srd_jax.interpreter import Interpreter
-
 
 @register_rule(jp.dot_general_p)
-def dot_general(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def dot_general(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A product with constant weights that contracts channels, or all positions together."""
     left, right = operands
     if isinstance(left, Map | Sum) and isinstance(right, Map | Sum):
         interpreter.unsupported(equation, "both factors depend on the images, as in attention, which is not supported")
     first = isinstance(left, Map | Sum)
-    value, weights = (left, right) if first else (right, left)
+    value, weights = (left, jnp.asarray(right)) if first else (right, jnp.asarray(left))
     contracted, batched = equation.params["dimension_numbers"]
     own, others = contracted if first else contracted[::-1]
     own_batch, other_batch = batched if first else batched[::-1]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
+from srd_jax.interpreter import Interpreter
 from srd_jax.layout import CHANNEL, COPY, Dim, Layout
 from srd_jax.registry import register_rule
 from srd_jax.rules.convolution import selection
@@ -19,12 +20,9 @@ from srd_jax.rules.windows import AxisWindow, SlidingWindow, sliding
 from srd_jax.tracing import Equation, bind
 from srd_jax.values import Map, Mix, Sum, Switches, Term, Value, extend, mixed, restructure
 
-if TYPE_CHECKING:
-    from srd_jax.interpreter import Interpreter
-
 
 @register_rule(jp.reduce_window_max_p)
-def max_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+def max_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """A channel of the pooled PFV comes from one position, the first maximum in row-major order.
 
     The pool stays lazy: a mixing step after it is composed with it.
@@ -36,7 +34,7 @@ def max_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[
     return _pooled(interpreter, value, windows)
 
 
-def _pooled(interpreter: "Interpreter", value: Value, windows: dict[int, AxisWindow]) -> Sum:
+def _pooled(interpreter: Interpreter, value: Value, windows: dict[int, AxisWindow]) -> Sum:
     term, _, biased = selection(interpreter, value)
     if term.switches is not None or biased:
         closed = interpreter.close(value)
@@ -63,7 +61,7 @@ def _first_maximum(x: jax.Array, window: SlidingWindow) -> tuple[jax.Array, jax.
 
 
 @register_rule(jp.reduce_max_p)
-def reduce_max(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+def reduce_max(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """Over channels a function of one PFV, over positions a global max pool."""
     value, axes = operands[0], equation.params["axes"]
     if not any(dim.is_position and dim.size > 1 for axis in axes for dim in value.layout[axis]):
@@ -75,7 +73,7 @@ def reduce_max(interpreter: "Interpreter", equation: Equation, operands: Sequenc
 
 
 @register_rule(jp.reduce_window_sum_p)
-def sum_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def sum_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """An average pool is a sum over windows, then a division by the count."""
     value = operands[0]
     windows = _windows(interpreter, equation, value.layout)
@@ -88,14 +86,14 @@ def sum_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[
 
 
 @register_rule(jp.reduce_window_min_p, "reduce_window")
-def other_pool(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> list[Map]:
+def other_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
     """Other windowed reductions, over channels only."""
     if _windows(interpreter, equation, operands[0].layout):
         interpreter.unsupported(equation, "only maxima and sums over windows of positions are supported")
     return _over_channels(interpreter, equation, operands)
 
 
-def _over_channels(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> list[Map]:
+def _over_channels(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
     """A window over channels is a function of one PFV at a time."""
     value, *initial = interpreter.close(operands[0]), *operands[1:]
     layout = _layout_over_channels(equation, value.layout)
@@ -110,7 +108,7 @@ def _layout_over_channels(equation: Equation, layout: Layout) -> Layout:
     )
 
 
-def _windows(interpreter: "Interpreter", equation: Equation, layout: Layout) -> dict[int, AxisWindow]:
+def _windows(interpreter: Interpreter, equation: Equation, layout: Layout) -> dict[int, AxisWindow]:
     """The windows over position axes, by array axis; empty where the window runs over channels alone."""
     params = equation.params
     each = [
@@ -133,7 +131,7 @@ def _windows(interpreter: "Interpreter", equation: Equation, layout: Layout) -> 
 
 
 @register_rule(jp.reduce_sum_p)
-def reduce_sum(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def reduce_sum(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Over channels position-wise; over positions (a global average pool) every position contributes."""
     value, axes = operands[0], equation.params["axes"]
     if any(lay.BATCH in lay.kinds(value.layout[axis]) for axis in axes):

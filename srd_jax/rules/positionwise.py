@@ -4,20 +4,18 @@ Activations, normalisation over channels, casts and names. A linear one keeps an
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
+from srd_jax.interpreter import Interpreter
 from srd_jax.layout import CHANNEL, COPY, Layout
 from srd_jax.registry import register_rule
 from srd_jax.tracing import Equation, bind
 from srd_jax.values import Map, Sum, Value, broadcast, extend, restructure
-
-if TYPE_CHECKING:
-    from srd_jax.interpreter import Interpreter
 
 __all__ = ["positionwise", "reduce_channels"]
 
@@ -30,12 +28,12 @@ __all__ = ["positionwise", "reduce_channels"]
     jp.nextafter_p, jp.not_p, jp.or_p, jp.pow_p, jp.rem_p, jp.round_p, jp.rsqrt_p, jp.select_n_p, jp.sign_p, jp.sin_p,
     jp.sinh_p, jp.sqrt_p, jp.square_p, jp.stop_gradient_p, jp.tan_p, jp.tanh_p, jp.xor_p,
 )  # fmt: skip
-def positionwise(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> list[Map]:
+def positionwise(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
     """Any elementwise function of one PFV map (and constants): it closes an open sum and stays on the map's node.
 
     The rule to register for an activation of your own.
     """
-    maps = [interpreter.close(x) if isinstance(x, Map | Sum) else x for x in spread(equation, operands)]
+    maps = spread(equation, [interpreter.close(x) if isinstance(x, Map | Sum) else x for x in operands])
     inputs = [x for x in maps if isinstance(x, Map)]
     node = same_node(interpreter, inputs)
     if node is None:
@@ -55,7 +53,7 @@ def spread(equation: Equation, operands: Sequence[Any]) -> list[Any]:
     return [broadcast(x, shape, differ) if isinstance(x, Map | Sum) else x for x in operands]
 
 
-def same_node(interpreter: "Interpreter", maps: Sequence[Map]) -> int | None:
+def same_node(interpreter: Interpreter, maps: Sequence[Map]) -> int | None:
     """The one node that all maps are position-wise functions of, None if they differ."""
     nodes = {x.node for x in maps}
     if len(nodes) == 1:
@@ -65,20 +63,20 @@ def same_node(interpreter: "Interpreter", maps: Sequence[Map]) -> int | None:
 
 
 @register_rule(jp.neg_p)
-def negative(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def negative(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """-x is linear."""
     del interpreter
     return extend(operands[0], lambda x: bind(equation, x)[0], operands[0].layout)
 
 
 @register_rule(jp.convert_element_type_p, jp.reduce_precision_p, jp.copy_p, jp.sharding_constraint_p, jp.device_put_p)
-def cast(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+def cast(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """Casts between floating types, copies and placements are the identity; a max pool stays lazy through them."""
     dtype = equation.out_shapes[0].dtype
     if not (jnp.issubdtype(dtype, jnp.floating) and jnp.issubdtype(equation.shapes[0].dtype, jnp.floating)):
         return positionwise(interpreter, equation, operands)
 
-    def convert(x: jax.Array, fill: float) -> jax.Array:
+    def convert(x: jax.Array, fill: int | float) -> jax.Array:
         del fill
         return bind(equation, x)[0] if jnp.issubdtype(x.dtype, jnp.floating) else x
 
@@ -86,14 +84,14 @@ def cast(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]
 
 
 @register_rule("optimization_barrier")
-def barrier(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> list[Any]:
+def barrier(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Any]:
     """The identity on each operand."""
     del interpreter, equation
     return list(operands)
 
 
 @register_rule(jp.name_p)
-def name(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def name(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """`jax.ad_checkpoint.checkpoint_name` names a PFV map."""
     return interpreter.name(operands[0], equation.params["name"])
 
@@ -101,7 +99,7 @@ def name(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]
 @register_rule(
     jp.reduce_min_p, jp.reduce_prod_p, jp.reduce_and_p, jp.reduce_or_p, jp.reduce_xor_p, jp.argmax_p, jp.argmin_p
 )
-def reduce_channels(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> list[Map]:
+def reduce_channels(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
     """Any reduction over channels is a function of one PFV at a time."""
     value = interpreter.close(operands[0])
     axes = equation.params["axes"]
@@ -111,14 +109,14 @@ def reduce_channels(interpreter: "Interpreter", equation: Equation, operands: Se
 
 
 @register_rule(jp.cumsum_p, jp.cumprod_p, jp.cummax_p, jp.cummin_p, jp.cumlogsumexp_p)
-def cumulate(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Map:
+def cumulate(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Map:
     """Cumulative functions over channels."""
     value = interpreter.close(operands[0])
     require_channels(interpreter, equation, value.layout, (equation.params["axis"],))
     return Map(bind(equation, value.array)[0], value.layout, value.node)
 
 
-def require_channels(interpreter: "Interpreter", equation: Equation, layout: Layout, axes: Sequence[int]) -> None:
+def require_channels(interpreter: Interpreter, equation: Equation, layout: Layout, axes: Sequence[int]) -> None:
     """Refuse an equation that works along positions or the batch."""
     for axis in axes:
         mixed = lay.kinds(layout[axis]) - {CHANNEL, COPY}

@@ -7,7 +7,7 @@ after it.
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
 from srd_jax.geometry import Flip, Pad, Slice
+from srd_jax.interpreter import Interpreter
 from srd_jax.layout import BATCH, CHANNEL, COPY, Dim, Layout, LayoutError
 from srd_jax.registry import register_rule
 from srd_jax.rules.arithmetic import add_constant
@@ -24,12 +25,9 @@ from srd_jax.rules.positionwise import same_node, without
 from srd_jax.tracing import Equation
 from srd_jax.values import Map, Sum, Value, align, extend, open_sum, restructure, select
 
-if TYPE_CHECKING:
-    from srd_jax.interpreter import Interpreter
-
 
 @register_rule(jp.reshape_p)
-def reshape(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def reshape(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A row-major reshape; positions and channels may share an axis afterwards, as in a flatten."""
     if equation.params["dimensions"] is not None:
         interpreter.unsupported(equation, "a reshape that permutes axes")
@@ -39,7 +37,7 @@ def reshape(interpreter: "Interpreter", equation: Equation, operands: Sequence[A
 
 
 @register_rule(jp.squeeze_p)
-def squeeze(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def squeeze(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Axes of extent 1 go."""
     del interpreter
     value, axes = operands[0], equation.params["dimensions"]
@@ -47,7 +45,7 @@ def squeeze(interpreter: "Interpreter", equation: Equation, operands: Sequence[A
 
 
 @register_rule(jp.transpose_p)
-def transpose(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def transpose(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Axes change places and keep their meaning."""
     del interpreter
     value, order = operands[0], equation.params["permutation"]
@@ -56,7 +54,7 @@ def transpose(interpreter: "Interpreter", equation: Equation, operands: Sequence
 
 
 @register_rule(jp.broadcast_in_dim_p)
-def broadcast(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def broadcast(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """New extents repeat a value: they are positions or channels only once another operand says so."""
     del interpreter
     value, shape, places = operands[0], equation.params["shape"], equation.params["broadcast_dimensions"]
@@ -68,7 +66,7 @@ def broadcast(interpreter: "Interpreter", equation: Equation, operands: Sequence
 
 
 @register_rule(jp.slice_p)
-def slice_(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def slice_(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Positions (strided ones too) or channels are left out."""
     del interpreter
     value = operands[0]
@@ -78,7 +76,7 @@ def slice_(interpreter: "Interpreter", equation: Equation, operands: Sequence[An
 
 
 @register_rule("split")
-def split(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> list[Value]:
+def split(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Value]:
     """Slices along one axis."""
     value, axis = operands[0], equation.params["axis"]
     value = interpreter.close(value) if isinstance(value, Sum) and value.selection is None else value
@@ -103,7 +101,7 @@ def _sliced(value: Value, box: Sequence[tuple[int, int, int]]) -> Value:
             moved[lay.grid_axis(value.layout, axis)] = (start, limit, stride)
     step = Slice(tuple(moved.get(i, (0, n, 1)) for i, n in enumerate(lay.grid(value.layout)))) if moved else None
 
-    def cut(x: jax.Array, _: float) -> jax.Array:
+    def cut(x: jax.Array, _: int | float) -> jax.Array:
         starts, limits, strides = zip(*box, strict=True)
         return lax.slice(x, starts, limits, strides)
 
@@ -124,7 +122,7 @@ def _resized(layout: Layout, axis: int, size: int) -> lay.Axis:
 
 
 @register_rule(jp.rev_p)
-def flip(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def flip(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Positions or channels in reverse order."""
     value, axes = operands[0], equation.params["dimensions"]
     if any(BATCH in lay.kinds(value.layout[axis]) for axis in axes):
@@ -136,7 +134,7 @@ def flip(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]
 
 
 @register_rule(jp.pad_p)
-def pad(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def pad(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Zeros around positions or channels; another constant is bias, and -inf is what a max pool never chooses."""
     value, fill = operands
     if isinstance(fill, Map | Sum) or not isinstance(value, Map | Sum):
@@ -159,7 +157,7 @@ def pad(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any])
     if floor and isinstance(value, Sum) and value.selection is not None and value.selection.switches is not None:
         value = interpreter.close(value)
 
-    def padded(x: jax.Array, outside: float) -> jax.Array:
+    def padded(x: jax.Array, outside: int | float) -> jax.Array:
         return lax.pad(x, jnp.asarray(fill if floor and outside == 0 else outside, x.dtype), config)
 
     result = select(value, padded, tuple(layout), step)
@@ -173,13 +171,13 @@ def pad(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any])
 
 
 @register_rule(jp.concatenate_p)
-def concatenate(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def concatenate(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A sum of embedded operands: along channels X = (v_a, 0) + (0, v_b), along positions maps side by side."""
     return _joined(interpreter, equation, operands, equation.params["dimension"])
 
 
 @register_rule("stack")
-def stack(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def stack(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A concatenation along a new axis, which runs over channels."""
     axis = equation.params["axis"]
 
@@ -193,7 +191,7 @@ def stack(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any
 
 
 @register_rule("tile")
-def tile(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]) -> Value:
+def tile(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Channels repeated block by block."""
     value, repeats = operands[0], equation.params["reps"]
     for axis, count in enumerate(repeats):
@@ -206,7 +204,7 @@ def tile(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any]
     return restructure(value, lambda x, _: jnp.tile(x, repeats), layout)
 
 
-def _joined(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any], axis: int) -> Value:
+def _joined(interpreter: Interpreter, equation: Equation, operands: Sequence[Any], axis: int) -> Value:
     values = [x for x in operands if isinstance(x, Map | Sum)]
     if any(BATCH in lay.kinds(x.layout[axis]) for x in values):
         interpreter.unsupported(equation, f"it takes the batch apart (axis {axis})")
@@ -231,7 +229,7 @@ def _joined(interpreter: "Interpreter", equation: Equation, operands: Sequence[A
     return Sum(array, layout, parts, biased=len(branches) < len(operands))
 
 
-def _beside_constants(interpreter: "Interpreter", operands: Sequence[Any], axis: int, array: jax.Array) -> Value:
+def _beside_constants(interpreter: Interpreter, operands: Sequence[Any], axis: int, array: jax.Array) -> Value:
     """A map with positions of constants beside it: as padding, bias of the step that mixes them in."""
     place = next(i for i, x in enumerate(operands) if isinstance(x, Map | Sum))
     value = operands[place]
@@ -249,7 +247,7 @@ def _beside_constants(interpreter: "Interpreter", operands: Sequence[Any], axis:
     return add_constant(selected, array, outside=True)
 
 
-def _parts_of_one_map(interpreter: "Interpreter", equation: Equation, operands: Sequence[Any], axis: int) -> Map:
+def _parts_of_one_map(interpreter: Interpreter, equation: Equation, operands: Sequence[Any], axis: int) -> Map:
     """Channels of one map (and constants) side by side are a function of that map."""
     maps = [x for x in operands if isinstance(x, Map)]
     total = equation.out_shapes[0].shape[axis]

@@ -42,7 +42,7 @@ class SlidingWindow:
     """
 
     step: Window
-    pad: Callable[[jax.Array, float], jax.Array]
+    pad: Callable[[jax.Array, int | float], jax.Array]
     gather: Callable[[jax.Array, jax.Array | int], jax.Array]
     layout: Layout
 
@@ -73,7 +73,7 @@ def sliding(layout: Layout, windows: Mapping[int, AxisWindow]) -> SlidingWindow:
         (Dim(dims[0].kind, extents[axis]),) if axis in extents else dims for axis, dims in enumerate(layout)
     )
 
-    def pad(x: jax.Array, fill: float) -> jax.Array:
+    def pad(x: jax.Array, fill: int | float) -> jax.Array:
         return lax.pad(x, jnp.asarray(fill, x.dtype), config)
 
     def gather(padded: jax.Array, tap: jax.Array | int) -> jax.Array:
