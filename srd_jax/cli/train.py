@@ -31,6 +31,17 @@ def train(
     batch: Annotated[int | None, typer.Option(min=1, help="Images a step, over all devices.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="The largest, for a batch of 128.")] = None,
     weight_decay: Annotated[float | None, typer.Option(min=0, help="Of kernels.")] = None,
+    initial: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights to start from.", show_default="random")
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE:PIXELS,...", help="Images of so many pixels from such a share of the steps on."),
+    ] = None,
+    smallest_area: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least share of an image in a crop.")
+    ] = None,
+    mixup: Annotated[float | None, typer.Option(min=0, help="How strongly pairs of images are mixed.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of initial weights, order and crops.")] = None,
     checkpoints: Annotated[int, typer.Option(min=1, help="How often the state is written and evaluated.")] = 16,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint.")] = False,
@@ -49,8 +60,18 @@ def train(
     size, resize = models.input_extents(model)
     if not isinstance(models.build(model), models.ResNet):
         raise SRDError(f"{model} cannot be trained: only ResNets have a training mode")
-    recipe = _recipe(Recipe(), size, epochs=epochs, batch=batch, learning_rate=learning_rate, weight_decay=weight_decay,
-                     seed=seed)  # fmt: skip
+    changes = {
+        "epochs": epochs,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "initial": initial and str(initial),
+        "sizes": sizes and _parse_sizes(sizes),
+        "smallest_area": smallest_area,
+        "mixup": mixup,
+        "seed": seed,
+    }
+    recipe = _recipe(Recipe(), size, {name: value for name, value in changes.items() if value is not None})
     images = open_source(data, split, data_dir=data_dir, manual_dir=manual_dir)
     held_out = open_source(data, validation, data_dir=data_dir, manual_dir=manual_dir)
     module = models.build(model, num_classes=len(images.labels))
@@ -67,9 +88,20 @@ def train(
     line(str(weights))
 
 
-def _recipe(default: "Recipe", size: int, **changes: Any) -> "Recipe":
+def _recipe(default: "Recipe", size: int, changes: dict[str, Any]) -> "Recipe":
     """The default recipe with what was asked for, its images growing to the model's size."""
     largest = default.sizes[-1][1]
     sizes = tuple((share, round(side * size / largest)) for share, side in default.sizes)
-    given = {name: value for name, value in changes.items() if value is not None}
-    return dataclasses.replace(default, sizes=sizes, **given)
+    try:
+        return dataclasses.replace(default, **{"sizes": sizes, **changes})
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _parse_sizes(text: str) -> tuple[tuple[float, int], ...]:
+    try:
+        return tuple((float(share), int(side)) for share, side in (part.split(":") for part in text.split(",")))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not SHARE:PIXELS,... such as 0:32,0.5:64", param_hint="'--sizes'"
+        ) from error

@@ -20,7 +20,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from srd_jax.data import Source, training_batches
 from srd_jax.errors import SRDError
 from srd_jax.files import replacing
-from srd_jax.models.weights import to_torchvision
+from srd_jax.models import weight_files
+from srd_jax.models.weights import from_torchvision, to_torchvision
 from srd_jax.pictures import write_png
 
 from .curves import draw_curves
@@ -68,6 +69,7 @@ def train(
         Path of the weights, float16 in torchvision's names, with the class names among the file's metadata.
 
     Raises:
+        WeightsError: the weights to start from cannot be read or do not fit.
         SRDError: ``out`` holds another training.
         ValueError: the batch cannot be spread over the devices.
     """
@@ -77,8 +79,10 @@ def train(
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     if recipe.batch % mesh.size:
         raise ValueError(f"a batch of {recipe.batch} cannot be spread over {mesh.size} devices")
+    start = _initial_variables(module, recipe, size)
     _claim(out, recipe, resume)
-    state = jax.device_put(initial_state(module, recipe, size, total), NamedSharding(mesh, PartitionSpec()))
+    state = initial_state(module, recipe, size, total, variables=start)
+    state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     step = jax.jit(partial(train_step, module, recipe, total), donate_argnums=0)
     due = {round((i + 1) * total / checkpoints) for i in range(checkpoints)}
     history: list[Metrics] = []
@@ -109,10 +113,21 @@ def train(
             report(done, total, history[-1] if history else {})
     path = out / "weights.safetensors"
     if jax.process_index() == 0:
-        keep_weights(
-            path, state.average, images.labels, {**dataclasses.asdict(recipe), "data": images.name}, history[-1]
-        )
+        origin = {"data": images.name, "initial": _checksum(recipe.initial)}
+        keep_weights(path, state.average, images.labels, {**dataclasses.asdict(recipe), **origin}, history[-1])
     return path
+
+
+def _initial_variables(module: nn.Module, recipe: Recipe, size: int) -> Any:
+    """The variables that the recipe starts from, None for random ones."""
+    if not recipe.initial:
+        return None
+    template = jax.eval_shape(module.init, jax.random.key(0), np.zeros((1, size, size, 3), np.float32))
+    return from_torchvision(template, weight_files.read(recipe.initial), recipe.initial)
+
+
+def _checksum(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
 
 
 def _manager(out: Path) -> ocp.CheckpointManager:

@@ -36,6 +36,9 @@ class Recipe:
         average: decay of the moving average of weights and statistics, which is what is evaluated and kept.
         sizes: (share of the steps, side in pixels) from which images have that size, starting at 0.
         smallest_area: smallest share of an image that a random crop takes.
+        mixup: how strongly pairs of images and their targets are mixed: the parameter of the Beta distribution that
+            their shares are drawn from (Zhang et al., arXiv 1710.09412), 0 for not at all.
+        initial: path of a weights file to start from, empty for random weights.
         seed: of initial weights, order and crops.
     """
 
@@ -49,6 +52,8 @@ class Recipe:
     average: float = 0.998
     sizes: tuple[tuple[float, int], ...] = ((0.0, 32), (0.35, 48), (0.9, 64))
     smallest_area: float = 0.5
+    mixup: float = 0.0
+    initial: str = ""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -69,6 +74,7 @@ class Recipe:
             ("label_smoothing", 0, 1),
             ("average", 0, 1),
             ("smallest_area", 0, 1),
+            ("mixup", 0, float("inf")),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")

@@ -53,8 +53,13 @@ def optimiser(recipe: Recipe, steps: int) -> optax.GradientTransformation:
     )
 
 
-def initial_state(module: nn.Module, recipe: Recipe, size: int, steps: int) -> State:
-    """The state before the first step, for images of size x size pixels."""
+def initial_state(
+    module: nn.Module, recipe: Recipe, size: int, steps: int, *, variables: Variables | None = None
+) -> State:
+    """The state before the first step, for images of size x size pixels, from given or random weights."""
+    if variables is not None:
+        average = jax.tree.map(jnp.copy, variables)
+        return State(jnp.zeros((), int), variables, average, optimiser(recipe, steps).init(variables["params"]))
 
     @jax.jit
     def initial(key: Array) -> State:
@@ -107,12 +112,18 @@ def train_step(
     Returns:
         The state after it, and the loss and the share of right answers on the batch.
     """
+    pixels = normalised(images)
+    targets = optax.smooth_labels(
+        jax.nn.one_hot(labels, module.num_classes),
+        recipe.label_smoothing,  # type: ignore[attr-defined]
+    )
+    if recipe.mixup:
+        pixels, targets = _mixed(recipe, state.step, pixels, targets)
 
     def loss_of(params: Variables) -> tuple[Float[Array, ""], tuple[Float[Array, "N classes"], Variables]]:
         logits, updated = module.apply(
-            {**state.variables, "params": params}, normalised(images), train=True, mutable=["batch_stats"]
+            {**state.variables, "params": params}, pixels, train=True, mutable=["batch_stats"]
         )
-        targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), recipe.label_smoothing)
         return optax.softmax_cross_entropy(logits, targets).mean(), (logits, updated)
 
     (loss, (logits, updated)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.variables["params"])
@@ -123,3 +134,13 @@ def train_step(
     average = optax.incremental_update(variables, state.average, 1 - decay)
     metrics = {"loss": loss, "top1": jnp.mean(jnp.argmax(logits, -1) == labels)}
     return State(state.step + 1, variables, average, optimiser_state), metrics
+
+
+def _mixed(
+    recipe: Recipe, step: Array, pixels: Float[Array, "N H W 3"], targets: Float[Array, "N classes"]
+) -> tuple[Float[Array, "N H W 3"], Float[Array, "N classes"]]:
+    """Every image with a share of another one of the batch, and their targets likewise."""
+    drawing, pairing = jax.random.split(jax.random.fold_in(jax.random.key(recipe.seed), step))
+    share = jax.random.beta(drawing, recipe.mixup, recipe.mixup)
+    order = jax.random.permutation(pairing, pixels.shape[0])
+    return share * pixels + (1 - share) * pixels[order], share * targets + (1 - share) * targets[order]

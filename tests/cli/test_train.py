@@ -37,6 +37,9 @@ def test_it_trains_and_loads(small_set, tmp_path):
         (["--split", "test"], "has no split 'test'"),
         (["--model", "vgg16"], "only ResNets have a training mode"),
         (["--epochs", "-1"], "epochs"),
+        (["--sizes", "32,64"], "is not SHARE:PIXELS"),
+        (["--sizes", "0.5:32"], "sizes must start at share 0"),
+        (["--initial", "no.safetensors"], "no weights file"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(arguments, message, small_set, tmp_path):

@@ -90,6 +90,21 @@ def test_the_weights_load_with_their_labels_and_the_accuracy_that_was_measured(u
 
 
 @pytest.mark.slow
+def test_a_training_that_starts_from_weights(undisturbed, source, tmp_path):
+    first = undisturbed / "weights.safetensors"
+    recipe = Recipe(**{**vars(RECIPE), "epochs": 0.5, "learning_rate": 0.0, "initial": str(first)})
+    path = train(MODULE, recipe, source("train"), source("validation"), tmp_path / "more", resize=24, checkpoints=1)
+    before, after = models.weight_files.read(first), models.weight_files.read(path)
+    np.testing.assert_array_equal(before["fc.weight"], after["fc.weight"])  # a learning rate of 0
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["recipe"]["initial"] == hashlib.sha256(first.read_bytes()).hexdigest()
+    with pytest.raises(srd.WeightsError, match="no weights file"):
+        train(
+            MODULE, Recipe(initial="no.safetensors"), source("train"), source("validation"), tmp_path / "x", resize=24
+        )
+
+
+@pytest.mark.slow
 def test_another_training_is_not_overwritten(undisturbed, source):
     data = source("train"), source("validation")
     with pytest.raises(srd.SRDError, match="holds a training already"):

@@ -12,7 +12,7 @@ import numpy as np
 
 from srd_jax.models import ResNet, preprocess
 from srd_jax.training import Recipe
-from srd_jax.training.steps import initial_state, normalised, train_step
+from srd_jax.training.steps import _mixed, initial_state, normalised, train_step
 
 MODULE = ResNet((1, 1), bottleneck=False, num_classes=3, widths=(4, 8), stem="small", pool_skips=True)
 RECIPE = Recipe(batch=12, learning_rate=1.0, warmup=0.1, weight_decay=1e-3)
@@ -53,6 +53,27 @@ def test_only_kernels_decay_and_the_average_follows():
     np.testing.assert_allclose(plain["fc"]["kernel"] - decayed["fc"]["kernel"], rate * 0.1 * kernel, atol=1e-6)
     np.testing.assert_array_equal(plain["fc"]["bias"], decayed["fc"]["bias"])
     assert bias.shape == (3,)
+
+
+def test_mixing_pairs_leaves_the_sums():
+    recipe = Recipe(**{**vars(RECIPE), "mixup": 0.4})
+    pixels, targets = normalised(IMAGES), jax.nn.one_hot(LABELS, 3)
+    mixed, shares = _mixed(recipe, jnp.array(3), pixels, targets)
+    np.testing.assert_allclose(mixed.sum(0), pixels.sum(0), atol=1e-4)
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose(shares.sum(0), targets.sum(0), atol=1e-5)
+    assert ((shares > 0) & (shares < 1)).any()
+    again, _ = _mixed(recipe, jnp.array(3), pixels, targets)
+    other, _ = _mixed(recipe, jnp.array(4), pixels, targets)
+    np.testing.assert_array_equal(mixed, again)
+    assert jnp.abs(mixed - other).max() > 0.1
+
+
+def test_given_weights_are_where_it_starts():
+    variables = initial_state(MODULE, Recipe(seed=5), 16, 30).variables
+    state = initial_state(MODULE, RECIPE, 16, 30, variables=variables)
+    jax.tree.map(np.testing.assert_array_equal, state.variables, variables)
+    jax.tree.map(np.testing.assert_array_equal, state.average, variables)
 
 
 def test_a_block_starts_as_its_skip():

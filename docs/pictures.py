@@ -1,0 +1,70 @@
+"""Draw the pictures of the README with the bundled model: ``python docs/pictures.py``."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import srd_jax as srd
+from srd_jax import models
+from srd_jax.charts import draw_contact_sheet
+from srd_jax.files import replacing
+from srd_jax.pictures import draw_explanation, write_png
+
+HERE = Path(__file__).parent
+LAYERS = ("relu", "layer1.1.relu2", "layer2.1.relu2", "layer3.1.relu2", "layer4.1.relu2")
+EYE = (24, 21)  # row and column in the model's 64 x 64 pixels
+NET = models.load("tiny_resnet")
+
+
+def seen(name, enlarge=1):
+    """What the model sees of a sample photo, in so many times its pixels."""
+    size = enlarge * NET.size
+    return models.crop(models.sample_photo(name), size=size, resize=enlarge * NET.resize)
+
+
+def network_input(photo):
+    """A photo of the model's size as a batch of one."""
+    return NET.preprocess(photo)[None]
+
+
+def save(figure, name):
+    """Write one picture beside this file."""
+    with replacing(HERE / f"{name}.png") as file:
+        write_png(figure, file)
+
+
+def main():
+    """Draw the explanation of the cat, two classes in one image, and receptive fields across depth."""
+    explain = jax.jit(srd.explain(NET.apply))
+    cat = seen("chelsea")
+    logits, flow = jax.jit(srd.decompose(NET.apply))(NET.variables, network_input(cat))
+    top = int(logits[0].argmax())
+    heat = np.asarray(explain(NET.variables, network_input(cat), top)[0])
+    probability = float(jax.nn.softmax(logits[0])[top])
+    details = (f"class {top}  ·  logit {logits[0, top]:.2f}  ·  probability {probability:.1%}", NET.name)
+    save(draw_explanation(cat, heat, title=NET.labels[top], details=details, sharp=seen("chelsea", 8)), "explanation")
+
+    half = NET.size // 2
+    middle = slice(half // 2, half // 2 + half)
+    both = np.concatenate([cat[:, middle], seen("coffee")[:, middle]], 1)
+    names = ["Egyptian cat", "espresso"]
+    targets = np.array([[models.resolve_target(name, NET.labels) for name in names]])
+    pair = np.asarray(explain(NET.variables, network_input(both), targets)[0])
+    sheet = draw_contact_sheet(
+        [both], {name: [each] for name, each in zip(names, pair, strict=True)}, captions=["cat and espresso"],
+        title="Two classes in one image",
+    )  # fmt: skip
+    save(sheet, "classes")
+
+    grids = {layer.name: layer.grid for layer in flow.layers}
+    fields = {}
+    for name in LAYERS:
+        position = [[pixel * extent // NET.size for pixel, extent in zip(EYE, grids[name], strict=True)]]
+        fields[name] = [np.asarray(flow.erf(name, position)[0, 0])]
+    title = "Effective receptive fields at the left eye, across depth"
+    save(draw_contact_sheet([cat], fields, captions=["cat"], title=title), "fields")
+
+
+if __name__ == "__main__":
+    main()
