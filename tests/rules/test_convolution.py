@@ -62,7 +62,7 @@ def explained(f, images, branches=None, **options):
         known = replace(edge, ratios=None if edge.ratios is None else np.asarray(edge.ratios))
         fields[edge.target] = np.asarray(known.apply(fields[edge.source])) + fields.get(edge.target, 0)
     by_position = {index: field.reshape((*field.shape[:2], -1)) for index, field in fields.items()}
-    seeds = zip(flow.head.nodes, tops, strict=True)
+    seeds = tops.items()
     heat = sum(np.einsum("npj,nj->np", by_position[node], np.reshape(top, (len(images), -1))) for node, top in seeds)
     last = np.moveaxis(by_position[len(flow.layers) - 1], 1, 2).reshape((len(images), -1, *grid))
     np.testing.assert_allclose(difference, 0, atol=1e-10)
