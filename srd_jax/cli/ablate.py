@@ -161,9 +161,10 @@ def ablate(
     with replacing(numbers) as file:
         file.write(json.dumps(record, indent=2).encode())
     metrics = [metric for metric in METRICS if any(summary[setting].get(metric) for setting in summary)]
-    rows = [(setting, *(_cell(summary[setting].get(metric)) for metric in metrics)) for setting in summary]
-    headings = ("Setting", *(f"{m}{f' ({METRICS[m]})' if METRICS[m] else ''}" for m in metrics))
-    show(table(f"{net.name} on {total} {what}, means with 95 % bootstrap intervals", headings, rows))
+    rows = [
+        (f"{m}, {METRICS[m]}" if METRICS[m] else m, *(_cell(each.get(m)) for each in summary.values())) for m in metrics
+    ]
+    show(table(f"{net.name} on {total} {what}, means with 95 % bootstrap intervals", ("Metric", *summary), rows))
     for path in (picture, numbers):
         line(str(path))
     if not net.trained:
