@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
@@ -36,7 +37,7 @@ def batch_norm(dtype: Any, name: str, *, train: bool) -> nn.BatchNorm:
 
 
 def shortcut(
-    x: Float[Array, "N H W C"], channels: int, stride: int, pool: bool, dtype: Any, *, train: bool
+    x: Float[Array | np.ndarray, "N H W C"], channels: int, stride: int, pool: bool, dtype: Any, *, train: bool
 ) -> Float[Array, "N Ho Wo Co"]:
     """The projection of a skip: a strided 1x1 convolution and batch norm, the convolution after a mean if ``pool``.
 
@@ -68,7 +69,7 @@ class BasicBlock(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "N H W C"], *, train: bool = False) -> Float[Array, "N Ho Wo Co"]:
+    def __call__(self, x: Float[Array | np.ndarray, "N H W C"], *, train: bool = False) -> Float[Array, "N Ho Wo Co"]:
         """Run the block: (N, H, W, C) to (N, H/stride, W/stride, channels)."""
         conv, norm = partial(convolution, dtype=self.dtype), partial(batch_norm, dtype=self.dtype, train=train)
         main = norm(name="bn1")(conv(self.channels, 3, self.stride, name="conv1")(x))
@@ -97,7 +98,7 @@ class Bottleneck(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "N H W C"], *, train: bool = False) -> Float[Array, "N Ho Wo Co"]:
+    def __call__(self, x: Float[Array | np.ndarray, "N H W C"], *, train: bool = False) -> Float[Array, "N Ho Wo Co"]:
         """Run the block: (N, H, W, C) to (N, H/stride, W/stride, 4 * channels)."""
         conv, norm = partial(convolution, dtype=self.dtype), partial(batch_norm, dtype=self.dtype, train=train)
         main = norm(name="bn1")(conv(self.channels, 1, 1, name="conv1")(x))
@@ -146,7 +147,9 @@ class ResNet(nn.Module):
         return 1
 
     @nn.compact
-    def __call__(self, images: Float[Array, "N H W 3"], *, train: bool = False) -> Float[Array, "N classes"]:
+    def __call__(
+        self, images: Float[Array | np.ndarray, "N H W 3"], *, train: bool = False
+    ) -> Float[Array, "N classes"]:
         """Run the network: (N, H, W, 3) to (N, num_classes); ``train`` updates the running statistics."""
         x = convolution(self.widths[0], 7 if self.stem == "imagenet" else 3, 2, self.dtype, "conv1")(images)
         x = checkpoint_name(nn.relu(batch_norm(self.dtype, "bn1", train=train)(x)), "relu")

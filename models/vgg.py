@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
@@ -19,7 +20,9 @@ GRID = 7  # positions a side of the map that the classifier flattens
 WIDTHS = (64, 128, 256, 512, 512)
 
 
-def adaptive_average_pool(x: Float[Array, "N H W C"], extent: int = GRID) -> Float[Array, "N extent extent C"]:
+def adaptive_average_pool(
+    x: Float[Array | np.ndarray, "N H W C"], extent: int = GRID
+) -> Float[Array, "N extent extent C"]:
     """Average-pool to extent x extent positions over PyTorch's windows, and do nothing where x has that size already.
 
     Window i covers floor(i * n / extent) up to ceil((i + 1) * n / extent): windows differ in size and may overlap, so
@@ -40,7 +43,7 @@ def adaptive_average_pool(x: Float[Array, "N H W C"], extent: int = GRID) -> Flo
         # a pool rather than a mean, so that the axis stays one of positions
         means = [nn.avg_pool(window, (window.shape[1], 1) if axis == 1 else (1, window.shape[2])) for window in windows]
         x = checkpoint_name(jnp.concatenate(means, axis), "avgpool" if axis == axes[-1] else "avgpool.rows")
-    return x
+    return jnp.asarray(x)
 
 
 class Features(nn.Module):
@@ -72,7 +75,7 @@ class Features(nn.Module):
         return tuple(f"features.{index + offset}" for _, indices in self.stages() for index in indices)
 
     @nn.compact
-    def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N Ho Wo Co"]:
+    def __call__(self, x: Float[Array | np.ndarray, "N H W C"]) -> Float[Array, "N Ho Wo Co"]:
         """Run the part: (N, H, W, 3) to (N, H // 32, W // 32, 512) for the usual five stages."""
         names = iter(self.layers)
         for width, indices in self.stages():
@@ -88,7 +91,7 @@ class Features(nn.Module):
                     x = nn.BatchNorm(use_running_average=True, epsilon=1e-5, dtype=self.dtype, name=str(index + 1))(x)
                 x = checkpoint_name(nn.relu(x), next(names))
             x = nn.max_pool(x, (2, 2), strides=(2, 2))
-        return x
+        return jnp.asarray(x)
 
 
 class Classifier(nn.Module):
@@ -110,7 +113,7 @@ class Classifier(nn.Module):
         return ("classifier.1", "classifier.4")
 
     @nn.compact
-    def __call__(self, x: Float[Array, "N D"]) -> Float[Array, "N classes"]:
+    def __call__(self, x: Float[Array | np.ndarray, "N D"]) -> Float[Array, "N classes"]:
         """Run the part: (N, D) to (N, num_classes)."""
         for index, name in zip(("0", "3"), self.layers, strict=True):  # torchvision's dropout sits at 2 and 5
             x = checkpoint_name(nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name=index)(x)), name)
@@ -155,7 +158,7 @@ class VGG(nn.Module):
         """Smallest height or width of an image in pixels: every stage halves it."""
         return 2 ** len(self.depths)
 
-    def __call__(self, images: Float[Array, "N H W 3"]) -> Float[Array, "N classes"]:
+    def __call__(self, images: Float[Array | np.ndarray, "N H W 3"]) -> Float[Array, "N classes"]:
         """Run the network: (N, H, W, 3) to (N, num_classes)."""
         x = adaptive_average_pool(self.features(images))
         x = self.classifier(x.reshape(x.shape[0], -1))

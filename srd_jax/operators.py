@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from srd_jax.geometry import Step, Whole, count_taps
@@ -39,7 +40,7 @@ class Edge:
     grid: tuple[int, ...]
     steps: tuple[Step, ...]
 
-    def apply(self, maps: Float[Array, "n p ..."]) -> Float[Array, "n p ..."]:
+    def apply(self, maps: Float[Array | np.ndarray, "n p ..."]) -> Float[Array, "n p ..."]:
         """Take maps on the earlier grid to the later one: sum_i mu_{i->j} E_i.
 
         Args:
@@ -51,10 +52,10 @@ class Edge:
         if self.ratios is None:
             for step in self.steps:
                 maps = step.select(maps, 0)
-            return maps
-        return _weigh(self.steps, self.ratios[:, :, None], maps)
+            return cast(Array, maps)
+        return cast(Array, _weigh(self.steps, self.ratios[:, :, None], maps))
 
-    def transpose(self, maps: Float[Array, "n p ..."]) -> Float[Array, "n p ..."]:
+    def transpose(self, maps: Float[Array | np.ndarray, "n p ..."]) -> Float[Array, "n p ..."]:
         """Take maps on the later grid back to the earlier one: sum_j mu_{i->j} R_j.
 
         Args:
@@ -64,13 +65,13 @@ class Edge:
             (N, P, *source grid).
         """
         if not self.steps and self.ratios is None:
-            return maps
+            return cast(Array, maps)
         like = jax.ShapeDtypeStruct((*maps.shape[:2], *self.grid), maps.dtype)
         (back,) = jax.linear_transpose(self.apply, like)(maps)
         return back
 
 
-def _weigh(steps: Sequence[Step], ratios: jax.Array, maps: jax.Array) -> jax.Array:
+def _weigh(steps: Sequence[Step], ratios: Array | np.ndarray, maps: Array | np.ndarray) -> Any:
     """``sum_t ratios[t] * select_t(maps)`` over the combined taps of ``steps``; ratios (taps, N, 1, *target grid)."""
     if not steps:
         return ratios[0] * maps

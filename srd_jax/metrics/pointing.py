@@ -2,14 +2,14 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Real
 
 __all__ = ["pointing_game"]
 
 
 @jax.jit
 def pointing_game(
-    maps: Float[Array, "n h w"], boxes: Int[Array, "n 4"], tolerance: float | Float[Array, ""] = 0.0
+    maps: Float[Array, "n h w"], boxes: Int[Array, "n 4"], tolerance: float | Real[Array, ""] = 0.0
 ) -> Bool[Array, " n"]:
     """Whether the largest value of each map is in the box, or no farther than ``tolerance`` pixels from it.
 
