@@ -35,19 +35,19 @@ def save(figure, name):
 
 
 def main():
-    """Draw the explanation of the cat, two classes in one image, and receptive fields across depth."""
+    """Draw the explanation of a cup of coffee, two classes in one image, and receptive fields across depth."""
     explain = jax.jit(srd.explain(NET.apply))
-    cat = seen("chelsea")
-    logits, flow = jax.jit(srd.decompose(NET.apply))(NET.variables, network_input(cat))
+    cup, cat = seen("coffee"), seen("chelsea")
+    logits = jax.jit(NET.apply)(NET.variables, network_input(cup))
     top = int(logits[0].argmax())
-    heat = np.asarray(explain(NET.variables, network_input(cat), top)[0])
+    heat = np.asarray(explain(NET.variables, network_input(cup), np.array([[top]]))[0, 0])
     probability = float(jax.nn.softmax(logits[0])[top])
     details = (f"class {top}  ·  logit {logits[0, top]:.2f}  ·  probability {probability:.1%}", NET.name)
-    save(draw_explanation(cat, heat, title=NET.labels[top], details=details, sharp=seen("chelsea", 8)), "explanation")
+    save(draw_explanation(cup, heat, title=NET.labels[top], details=details, sharp=seen("coffee", 8)), "explanation")
 
     half = NET.size // 2
     middle = slice(half // 2, half // 2 + half)
-    both = np.concatenate([cat[:, middle], seen("coffee")[:, middle]], 1)
+    both = np.concatenate([cat[:, middle], cup[:, middle]], 1)
     names = ["Egyptian cat", "espresso"]
     targets = np.array([[models.resolve_target(name, NET.labels) for name in names]])
     pair = np.asarray(explain(NET.variables, network_input(both), targets)[0])
@@ -57,6 +57,7 @@ def main():
     )  # fmt: skip
     save(sheet, "classes")
 
+    _, flow = jax.jit(srd.decompose(NET.apply))(NET.variables, network_input(cat))
     grids = {layer.name: layer.grid for layer in flow.layers}
     fields = {}
     for name in LAYERS:
