@@ -19,7 +19,7 @@ WEIGHTS = Path(__file__).with_name("tiny_resnet.safetensors")
 
 
 def tiny_resnet(*, num_classes: int = 200, dtype: Any = jnp.float32) -> ResNet:
-    """The module: eight basic blocks of 16, 40, 96 and 192 channels, 1.7 million parameters.
+    """The module: eight basic blocks of 16, 40, 96 and 192 channels, 1.6 million parameters.
 
     Args:
         num_classes: number of logits.
