@@ -1,7 +1,6 @@
 """``srd explain``: a heatmap for each photo and class."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srd_jax.errors import TargetError
 from srd_jax.files import check_folder, replacing, slug
 
 from .options import Bias, Contrast, Head, Images, ModelName, Out, Size, Target, Weights
+from .targets import Rank, parse, resolve
 from .terminal import line, progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -28,13 +27,6 @@ __all__ = ["UNTRAINED", "explain"]
 UNTRAINED = "Untrained weights: the network is random, so this says nothing about the photo."
 _TOP = 5
 _MAPS_AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class _Rank:
-    """The class with the rank-th largest logit, from 1."""
-
-    rank: int
 
 
 @dataclass(frozen=True)
@@ -72,11 +64,11 @@ def explain(
     """Explain photos: for each, a heatmap of every target class as a picture and as raw numbers."""
     from .inputs import load_model, outline, read_photos, weights_label  # noqa: PLC0415
 
-    wanted = _parse_targets(target or ["top1"])
+    wanted = parse(target or ["top1"])
     check_folder(out)
     photos = read_photos(images, outline(model, size))
     net = load_model(model, weights)
-    classes = _resolve(wanted, net.labels)
+    classes = resolve(wanted, net.labels)
     options = _Options(bias, contrast, head, weights_label(model, weights))
 
     shown: list[Table] = []
@@ -95,25 +87,8 @@ def explain(
         line(f"{UNTRAINED} Give --weights FILE for a model that has learnt.", style="bold red")
 
 
-def _parse_targets(targets: Sequence[str]) -> list[str | _Rank]:
-    wanted: list[str | _Rank] = []
-    for each in targets:
-        top = re.fullmatch(r"top([1-9]\d{0,8})", each.strip().casefold())
-        wanted += [_Rank(rank + 1) for rank in range(int(top[1]))] if top else [each]
-    return list(dict.fromkeys(wanted))
-
-
-def _resolve(wanted: Sequence[str | _Rank], labels: Sequence[str]) -> list[int | _Rank]:
-    from srd_jax.models import resolve_target  # noqa: PLC0415
-
-    most = max((each.rank for each in wanted if isinstance(each, _Rank)), default=0)
-    if most > len(labels):
-        raise TargetError(f"top{most} is more than there is: the model has {len(labels)} classes")
-    return [each if isinstance(each, _Rank) else resolve_target(each, labels) for each in wanted]
-
-
 def _explained(
-    net: "Model", photos: Sequence["Photo"], wanted: Sequence[int | _Rank], options: _Options, batch: int
+    net: "Model", photos: Sequence["Photo"], wanted: Sequence[int | Rank], options: _Options, batch: int
 ) -> Iterator[_Explained]:
     """Results in order; every batch goes through the same compiled functions."""
     import jax  # noqa: PLC0415
@@ -135,7 +110,7 @@ def _explained(
         logits = np.asarray(logits)
         order = np.argsort(-logits, axis=1, kind="stable")
         targets = np.stack(
-            [order[:, each.rank - 1] if isinstance(each, _Rank) else np.full(size, each) for each in wanted], 1
+            [order[:, each.rank - 1] if isinstance(each, Rank) else np.full(size, each) for each in wanted], 1
         )
         heats = [
             np.asarray(relevance(flow, targets[:, at : at + _MAPS_AT_ONCE].astype(np.int32)))

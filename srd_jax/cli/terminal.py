@@ -4,11 +4,21 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["extents", "line", "one_line", "printable", "progress_bar", "show", "table", "waiting"]
+__all__ = ["extents", "line", "one_line", "printable", "progress_bar", "show", "table", "throughput_bar", "waiting"]
 
 _LISTED = 3
 _PLAIN_WIDTH = 120  # of tables that go into a file or another program
@@ -76,6 +86,30 @@ def progress_bar() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+class _Rate(ProgressColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of late."""
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
+def throughput_bar() -> Progress:
+    """A progress bar for long work, with how many are done a second and the time that is left."""
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,

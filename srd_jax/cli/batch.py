@@ -1,0 +1,298 @@
+"""``srd batch``: maps of every image of a folder, a list or a data set, into one store that survives a kill."""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+import srd_jax
+from srd_jax.errors import DataError, SRDError, TargetError
+from srd_jax.files import check_folder
+
+from .extras import needing
+from .options import Bias, Contrast, DataDir, Head, ManualDir, ModelName, Size, Split, Weights
+from .targets import Rank, parse, resolve
+from .terminal import line, one_line, throughput_bar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.progress import Progress
+
+    from srd_jax.data.chunks import Chunk
+    from srd_jax.data.images import Images
+    from srd_jax.data.store import Rows, Writer
+    from srd_jax.models import Model
+
+__all__ = ["batch"]
+
+LABEL = "label"
+_SHOWN_AT_MOST = 100
+_TRUE = -1  # stands for it among class indices
+
+
+def batch(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A folder of images, a text file that names one a line, or the name of a TFDS set."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the maps, made if needed.")],
+    *,
+    split: Split = "validation",
+    data_dir: DataDir = None,
+    manual_dir: ManualDir = None,
+    model: ModelName = "tiny_resnet",
+    weights: Weights = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="label|NAME|INDEX|topK",
+            help="Class to explain: the set's true label, a name or an index, or the K likeliest; repeatable.",
+            show_default="top1",
+        ),
+    ] = None,
+    contrast: Annotated[Contrast, typer.Option(help="What the encoder's relevance is compared with.")] = "spatial",
+    bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
+    head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
+    size: Size = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time, and in each chunk of the store.")] = 32,
+    dtype: Annotated[
+        Literal["float16", "float32"], typer.Option(help="Of the stored maps; float16 keeps three digits above 6e-5.")
+    ] = "float32",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun, with the same options.")] = False,
+    show: Annotated[
+        int, typer.Option(min=0, max=_SHOWN_AT_MOST, help="How many maps to draw beside their images as sheet.png.")
+    ] = 0,
+) -> None:
+    """Explain every image of a folder, a list or a data set; `srd_jax.data.open_maps` reads the result."""
+    import jax  # noqa: PLC0415
+
+    check_folder(out)
+    wanted = parse(target or ["top1"])
+    with needing("data"):
+        from srd_jax.data import chunks, store  # noqa: PLC0415
+
+    from .inputs import load_model, outline  # noqa: PLC0415
+
+    side = outline(model, size).images.shape[1]
+    images = _open(source, split, out, data_dir=data_dir, manual_dir=manual_dir)
+    net = load_model(model, weights)
+    classes = _classes(wanted, net, images)
+    options = {"contrast": contrast, "bias": bias, "head": head}
+    run = {
+        "srd_jax": srd_jax.__version__,
+        "model": model,
+        "weights": weights or "default",
+        "checksum": _checksum(net),
+        "source": images.name,
+        "images": len(images),
+        "ids": hashlib.sha256("\n".join(images.ids).encode()).hexdigest(),
+        "targets": [
+            f"top{each.rank}" if isinstance(each, Rank) else LABEL if each == _TRUE else each for each in classes
+        ],
+        **options,
+        "size": side,
+        "batch": batch,
+        "dtype": dtype,
+    }
+    first = jax.process_index() == 0
+    store.prepare_store(out, run, images.ids, resume=resume, write=False)
+    _together("looked")  # nobody begins before everybody has found that it may
+    if first:
+        store.prepare_store(out, run, images.ids, resume=True, write=True)
+    _together("begun")
+    writer = store.Writer(out, run, (len(images), len(classes), side, side), batch)
+
+    prepare = partial(net.preprocess, size=side, resize=round(side * net.resize / net.size))
+    mine = [index for index in writer.missing() if index % jax.process_count() == jax.process_index()]
+    found = chunks.chunks(images, mine, batch, size=side, prepare=prepare)
+    began = time.monotonic()
+    with throughput_bar() as progress:
+        _report(progress, images, {int(place): "it could not be read before" for place in _unreadable(writer.status)})
+        left = sum(min(batch, len(images) - index * batch) for index in mine)
+        task = progress.add_task("Explaining", total=len(images), completed=len(images) - left)
+        for chunk in _explained(net, classes, options, found, writer):
+            _report(progress, images, {chunk.start + row: problem for row, problem in chunk.problems.items()})
+            progress.advance(task, chunk.count)
+    seconds = time.monotonic() - began
+    _together("done")
+    if not first:
+        return
+    status = store.open_maps(out).status[:]
+    lost = len(_unreadable(status))
+    speed = f", {left / seconds:.1f} images a second" if left else ""
+    line(f"{len(images) - lost} of {len(images)} images explained, {lost} could not be read{speed}")
+    line(str(out))
+    if show:
+        line(str(_draw(out, images, net, show, side)))
+
+
+def _open(source: str, split: str, out: Path, *, data_dir: Path | None, manual_dir: Path | None) -> "Images":
+    """The images of a folder, of a list, or of a data set's split."""
+    from srd_jax import data  # noqa: PLC0415
+    from srd_jax.data.images import from_folder, from_list, from_source  # noqa: PLC0415
+
+    path = Path(source)
+    if path.is_dir():
+        if out.resolve().is_relative_to(path.resolve()):
+            raise SRDError(f"{out} is in {path}, whose images are explained: choose another folder for the maps")
+        return from_folder(path)
+    if path.is_file():
+        return from_list(path)
+    try:
+        return from_source(data.open_source(source, split, data_dir=data_dir, manual_dir=manual_dir), split)
+    except DataError as error:
+        raise DataError(f"{source} is no folder and no list of images, and {error}") from error
+
+
+def _classes(wanted: Sequence[str | Rank], net: "Model", images: "Images") -> list[int | Rank]:
+    """Class indices, ranks, and the true label where it is asked for.
+
+    Raises:
+        TargetError: the images have no labels, or others than the model.
+    """
+    if LABEL in wanted and images.labels is None:
+        raise TargetError(f"{images.name} has no labels: give a class or top1 as --target")
+    if LABEL in wanted and len(images.labels or ()) != len(net.labels):
+        raise TargetError(f"{net.name} has {len(net.labels)} classes and {images.name} {len(images.labels or ())}")
+    return [_TRUE if each == LABEL else resolve([each], net.labels)[0] for each in wanted]
+
+
+def _checksum(net: "Model") -> str:
+    """Of the weights, wherever they are from."""
+    import jax  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(net.variables):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _together(where: str) -> None:
+    """Wait for the other processes of a run on several hosts."""
+    import jax  # noqa: PLC0415
+
+    if jax.process_count() > 1:
+        from jax.experimental.multihost_utils import sync_global_devices  # noqa: PLC0415
+
+        sync_global_devices(f"srd batch: {where}")
+
+
+def _step(net: "Model", wanted: Sequence[int | Rank], options: Mapping[str, str]) -> Callable[..., Any]:
+    """(variables, inputs, labels) -> maps, their targets, the targets' logits, predictions; compiled once."""
+    import jax  # noqa: PLC0415
+    import jax.numpy as jnp  # noqa: PLC0415
+
+    contrast: Any = None if options["contrast"] == "none" else options["contrast"]
+    decompose = srd_jax.decompose(net.apply, bias=options["bias"], head=options["head"])  # type: ignore[arg-type]
+    most = max((each.rank for each in wanted if isinstance(each, Rank)), default=1)
+
+    @jax.jit
+    def step(variables: Any, inputs: Any, labels: Any) -> tuple[Any, ...]:
+        logits, flow = decompose(variables, inputs)
+        _, likeliest = jax.lax.top_k(logits, most)
+
+        def column(each: int | Rank) -> Any:
+            if isinstance(each, Rank):
+                return likeliest[:, each.rank - 1]
+            return jnp.maximum(labels, 0) if each == _TRUE else jnp.full_like(labels, each)
+
+        targets = jnp.stack([column(each) for each in wanted], 1).astype(jnp.int32)
+        maps = flow.relevance(targets, contrast=contrast)[flow.layers[0].name]
+        return maps, targets, jnp.take_along_axis(logits, targets, 1), likeliest[:, 0].astype(jnp.int32)
+
+    return step
+
+
+def _explained(
+    net: "Model",
+    wanted: Sequence[int | Rank],
+    options: Mapping[str, str],
+    found: Iterable["Chunk"],
+    writer: "Writer",
+) -> Iterable["Chunk"]:
+    """Chunks that have been written; the next one is computed while one is."""
+    step = _step(net, wanted, options)
+    before: tuple[Chunk, Any] | None = None
+    for chunk in found:
+        ahead = chunk, step(net.variables, chunk.inputs, chunk.labels)
+        if before:
+            writer.write(before[0].index, _rows(*before, writer.dtype))
+            yield before[0]
+        before = ahead
+    if before:
+        writer.write(before[0].index, _rows(*before, writer.dtype))
+        yield before[0]
+
+
+def _rows(chunk: "Chunk", results: Sequence[Any], dtype: Any) -> "Rows":
+    """What is kept of a chunk: nothing of the images that cannot be read."""
+    import numpy as np  # noqa: PLC0415
+
+    from srd_jax.data.store import DONE, UNREADABLE, Rows  # noqa: PLC0415
+
+    maps, targets, scores, predicted = (np.array(each)[: chunk.count] for each in results)
+    status = np.full(chunk.count, DONE, np.uint8)
+    gaps = list(chunk.problems)
+    status[gaps] = UNREADABLE
+    maps[gaps], scores[gaps], targets[gaps], predicted[gaps] = np.nan, np.nan, -1, -1
+    with np.errstate(over="ignore"):
+        return Rows(maps.astype(dtype), targets, scores.astype(np.float32), predicted, status)
+
+
+def _unreadable(status: "np.ndarray") -> "np.ndarray":
+    from srd_jax.data.store import UNREADABLE  # noqa: PLC0415
+
+    return (status == UNREADABLE).nonzero()[0]
+
+
+def _report(progress: "Progress", images: "Images", problems: Mapping[int, str]) -> None:
+    """One line on stderr for each image that cannot be read."""
+    for place, problem in problems.items():
+        progress.console.print(
+            one_line(f"srd: {images.ids[place]} is left out: {problem}"), soft_wrap=True, markup=False, highlight=False
+        )
+
+
+def _draw(out: Path, images: "Images", net: "Model", count: int, side: int) -> Path:
+    """A contact sheet of maps from all over the images."""
+    import numpy as np  # noqa: PLC0415
+
+    from srd_jax.charts import draw_contact_sheet  # noqa: PLC0415
+    from srd_jax.data import open_maps  # noqa: PLC0415
+    from srd_jax.data.store import DONE, write_file  # noqa: PLC0415
+    from srd_jax.models import photos  # noqa: PLC0415
+    from srd_jax.pictures import write_png  # noqa: PLC0415
+
+    found = open_maps(out)
+    done = (found.status[:] == DONE).nonzero()[0]
+    if not done.size:
+        raise SRDError(f"{out} holds no map to draw: no image could be read")
+    chosen = done[np.linspace(0, len(done) - 1, min(count, len(done))).round().astype(int)]
+    resize = round(side * net.resize / net.size)
+    names = [net.labels[each] if isinstance(each, int) else each for each in found.run["targets"]]
+    maps = found.maps[chosen].astype(np.float32)
+    figure = draw_contact_sheet(
+        [
+            photos.crop(photos.decoded(images.read(int(place))[0], images.ids[place]), size=side, resize=resize)
+            for place in chosen
+        ],
+        {name: list(maps[:, k]) for k, name in enumerate(names)},
+        captions=[net.labels[each] for each in found.predicted[chosen]],
+        title=f"{len(chosen)} of {len(images)} images",
+        details=(f"{net.name}, beside each image the class it takes it for", images.name),
+    )
+    drawn = io.BytesIO()
+    write_png(figure, drawn)
+    return write_file(out, "sheet.png", drawn.getvalue())

@@ -1,0 +1,39 @@
+"""Which classes to explain, as they are asked for on the command line."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from srd_jax.errors import TargetError
+
+__all__ = ["Rank", "parse", "resolve"]
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The class with the rank-th largest logit, from 1."""
+
+    rank: int
+
+
+def parse(targets: Sequence[str]) -> list[str | Rank]:
+    """Each target once; topK stands for the K likeliest classes, anything else is left as it is."""
+    wanted: list[str | Rank] = []
+    for each in targets:
+        top = re.fullmatch(r"top([1-9]\d{0,8})", each.strip().casefold())
+        wanted += [Rank(rank + 1) for rank in range(int(top[1]))] if top else [each]
+    return list(dict.fromkeys(wanted))
+
+
+def resolve(wanted: Sequence[str | Rank], labels: Sequence[str]) -> list[int | Rank]:
+    """Names and indices as class indices.
+
+    Raises:
+        TargetError: the model has no such class, or not so many.
+    """
+    from srd_jax.models import resolve_target  # noqa: PLC0415
+
+    most = max((each.rank for each in wanted if isinstance(each, Rank)), default=0)
+    if most > len(labels):
+        raise TargetError(f"top{most} is more than there is: the model has {len(labels)} classes")
+    return [each if isinstance(each, Rank) else resolve_target(each, labels) for each in wanted]

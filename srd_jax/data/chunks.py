@@ -1,0 +1,96 @@
+"""Images in chunks of one size, read and prepared ahead; one that cannot be read leaves a gap and a reason."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import grain
+import numpy as np
+from jaxtyping import Float32, Int32
+from PIL import Image
+
+from srd_jax.models import photos
+
+from .images import NO_LABEL, Images
+
+__all__ = ["Chunk", "chunks"]
+
+_THREADS, _AHEAD = 2, 4
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some images that lie beside each other.
+
+    Attributes:
+        index: which chunk it is.
+        start: place of its first image.
+        count: how many images it holds; the rows after them are filled up, as are those that cannot be read.
+        inputs: (chunk size, H, W, 3), what the model takes.
+        labels: (chunk size,) class indices, `NO_LABEL` where unknown.
+        problems: by row, why an image cannot be read.
+    """
+
+    index: int
+    start: int
+    count: int
+    inputs: Float32[np.ndarray, "n H W 3"]
+    labels: Int32[np.ndarray, " n"]
+    problems: Mapping[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """One image, or why there is none."""
+
+    pixels: Float32[np.ndarray, "H W 3"] | None
+    label: int
+    problem: str
+
+
+def chunks(
+    images: Images,
+    indices: Sequence[int],
+    chunk: int,
+    *,
+    size: int,
+    prepare: Callable[[Image.Image], Float32[np.ndarray, "H W 3"]],
+) -> Iterator[Chunk]:
+    """The chunks asked for, in the order asked for, while threads read the following ones.
+
+    Args:
+        images: all of them; chunk k holds those from place k * chunk on.
+        indices: which chunks.
+        chunk: images in each, but for the last.
+        size: side of what ``prepare`` returns.
+        prepare: upright image -> what the model takes.
+    """
+    places = [(index, index * chunk, min((index + 1) * chunk, len(images))) for index in indices]
+    order = [place for _, start, stop in places for place in range(start, stop)]
+    if not order:
+        return
+    read = grain.MapDataset.source(order).map(lambda place: _row(images, int(place), prepare))
+    ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * chunk)
+    rows = iter(read.to_iter_dataset(ahead))
+    for index, start, stop in places:
+        inputs = np.zeros((chunk, size, size, 3), np.float32)
+        labels = np.full(chunk, NO_LABEL, np.int32)
+        problems: dict[int, str] = {}
+        for row in range(stop - start):
+            found = next(rows)
+            labels[row] = found.label
+            if found.pixels is None:
+                problems[row] = found.problem
+            else:
+                inputs[row] = found.pixels
+        yield Chunk(index, start, stop - start, inputs, labels, problems)
+
+
+def _row(images: Images, place: int, prepare: Callable[[Image.Image], np.ndarray]) -> _Row:
+    try:
+        encoded, label = images.read(place)
+        with photos.decoded(encoded, "it") as image:
+            return _Row(prepare(image), label, "")
+    except Exception as error:  # what decoders raise of a damaged file depends on the format and on the damage
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return _Row(None, NO_LABEL, re.sub(r" <_io\.BytesIO[^>]*>", "", reason))

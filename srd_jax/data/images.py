@@ -1,0 +1,95 @@
+"""Images to be worked through one after the other: of a folder, of a list, or of a data set's split."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from srd_jax.errors import DataError
+
+from .sources import Source
+
+__all__ = ["NO_LABEL", "SUFFIXES", "Images", "from_folder", "from_list", "from_source"]
+
+NO_LABEL = -1
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images in a fixed order, each read when it is its turn.
+
+    Attributes:
+        name: where they are from; the same images have the same name wherever it is asked for.
+        ids: what each of them is called in results and messages.
+        labels: class names in the order of the label indices, None where the images have no labels.
+        read: place -> (the file's bytes, class index or `NO_LABEL`).
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    labels: tuple[str, ...] | None
+    read: Callable[[int], tuple[bytes, int]]
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.ids)
+
+
+def from_folder(folder: Path) -> Images:
+    """The image files in a folder and in those below it, sorted by path; hidden ones are left out.
+
+    Args:
+        folder: its files are images where their names end as one of `SUFFIXES`.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.casefold() in SUFFIXES)
+    shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+    paths = sorted(path.as_posix() for path in shown if (folder / path).is_file())
+    if not paths:
+        raise DataError(f"there is no image in {folder}, neither {', '.join(sorted(SUFFIXES))}")
+    return _files(folder, paths, str(folder.resolve()))
+
+
+def from_list(file: Path) -> Images:
+    """The image files that a text file names, one a line and in its order; empty lines say nothing.
+
+    Args:
+        file: its paths start from the folder that it is in.
+
+    Raises:
+        DataError: it is no text, or empty.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read as a list of images ({error})") from error
+    paths = [line.strip() for line in lines if line.strip()]
+    if not paths:
+        raise DataError(f"{file} names no image")
+    return _files(file.parent, paths, str(file.resolve()))
+
+
+def from_source(source: Source, split: str) -> Images:
+    """The images of a data set's split, called by their places in it, as validation:17.
+
+    Args:
+        source: what `srd_jax.data.open_source` returns.
+        split: its name.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not len(source):
+        raise DataError(f"{source.name} has no images")
+
+    def read(place: int) -> tuple[bytes, int]:
+        example = source[place]
+        return example.encoded, example.label
+
+    return Images(source.name, tuple(f"{split}:{place}" for place in range(len(source))), source.labels, read)
+
+
+def _files(folder: Path, paths: Sequence[str], name: str) -> Images:
+    return Images(name, tuple(paths), None, lambda place: ((folder / paths[place]).read_bytes(), NO_LABEL))
