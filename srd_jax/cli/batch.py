@@ -68,6 +68,9 @@ def batch(
         Literal["float16", "float32"], typer.Option(help="Of the stored maps; float16 keeps three digits above 6e-5.")
     ] = "float32",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun, with the same options.")] = False,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="Share the work with the other processes of a cluster that JAX finds.")
+    ] = False,
     show: Annotated[
         int, typer.Option(min=0, max=_SHOWN_AT_MOST, help="How many maps to draw beside their images as sheet.png.")
     ] = 0,
@@ -75,6 +78,8 @@ def batch(
     """Explain every image of a folder, a list or a data set; `srd_jax.data.open_maps` reads the result."""
     import jax  # noqa: PLC0415
 
+    if distributed:
+        _join()
     check_folder(out)
     wanted = parse(target or ["top1"])
     with needing("data"):
@@ -111,14 +116,16 @@ def batch(
     _together("begun")
     writer = store.Writer(out, run, (len(images), len(classes), side, side), batch)
 
+    share, shares = jax.process_index(), jax.process_count()
+    mine = [index for index in writer.missing() if index % shares == share]
+    known = [int(place) for place in _unreadable(writer.status) if place // batch % shares == share]
     prepare = partial(net.preprocess, size=side, resize=round(side * net.resize / net.size))
-    mine = [index for index in writer.missing() if index % jax.process_count() == jax.process_index()]
     found = chunks.chunks(images, mine, batch, size=side, prepare=prepare)
     began = time.monotonic()
     with throughput_bar() as progress:
-        _report(progress, images, {int(place): "it could not be read before" for place in _unreadable(writer.status)})
+        _report(progress, images, dict.fromkeys(known, "it could not be read before"))
         left = sum(min(batch, len(images) - index * batch) for index in mine)
-        task = progress.add_task("Explaining", total=len(images), completed=len(images) - left)
+        task = progress.add_task("Explaining", total=left)
         for chunk in _explained(net, classes, options, found, writer):
             _report(progress, images, {chunk.start + row: problem for row, problem in chunk.problems.items()})
             progress.advance(task, chunk.count)
@@ -177,6 +184,20 @@ def _checksum(net: "Model") -> str:
         digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _join() -> None:
+    """Become one process of several, as the cluster's environment says.
+
+    Raises:
+        SRDError: there is no cluster.
+    """
+    import jax  # noqa: PLC0415
+
+    try:
+        jax.distributed.initialize()
+    except (RuntimeError, ValueError) as error:
+        raise SRDError(f"--distributed finds no cluster ({error})") from error
 
 
 def _together(where: str) -> None:
@@ -291,7 +312,10 @@ def _draw(out: Path, images: "Images", net: "Model", count: int, side: int) -> P
         {name: list(maps[:, k]) for k, name in enumerate(names)},
         captions=[net.labels[each] for each in found.predicted[chosen]],
         title=f"{len(chosen)} of {len(images)} images",
-        details=(f"{net.name}, beside each image the class it takes it for", images.name),
+        details=(
+            f"{net.name}{'' if net.trained else ', untrained'}; left, what it predicts",
+            Path(images.name).name,
+        ),
     )
     drawn = io.BytesIO()
     write_png(figure, drawn)

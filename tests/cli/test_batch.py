@@ -1,0 +1,280 @@
+"""``srd batch``: its maps are those of one image at a time, and nothing is lost, whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from PIL import Image
+from typer.testing import CliRunner
+
+import srd_jax as srd
+from srd_jax import models
+from srd_jax.cli import app, inputs
+from srd_jax.cli import batch as command
+from srd_jax.data import open_maps
+from srd_jax.models import photos
+
+SIZE, COUNT = 16, 19
+CORRUPT = ("03.png", "below/16.png")
+CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+OPTIONS = ["--weights", "untrained", "--size", SIZE, "--batch", 4]
+
+
+class Network(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.relu(nn.Conv(4, (3, 3), 2)(x))
+        return nn.Dense(200)(x.mean((1, 2)))
+
+
+NETWORK = Network()
+NET = SimpleNamespace(
+    name="small",
+    labels=tuple(f"class {i}" for i in range(200)),
+    trained=False,
+    size=64,
+    resize=64,
+    apply=NETWORK.apply,
+    variables=NETWORK.init(jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 3))),
+    preprocess=partial(photos.preprocess, size=64, resize=64),
+)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in ("batch", *arguments)])
+
+
+def content(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("images")
+    (made / "below").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(COUNT):
+        path = made / ("below" if i > 12 else "") / f"{i:02}.png"
+        Image.fromarray(rng.integers(0, 255, (20, 18 + i, 3), np.uint8)).save(path)
+    for name in CORRUPT:
+        (made / name).write_bytes((made / name).read_bytes()[:200])
+    return made
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(inputs, "load_model", lambda name, weights: NET)
+
+
+def inputs_of(folder, names, net=NET):
+    return np.stack([net.preprocess(folder / name, size=SIZE, resize=SIZE) for name in names])
+
+
+@pytest.mark.slow
+def test_maps_are_those_of_one_image_at_a_time(folder, tmp_path):
+    result = run(folder, tmp_path / "out", *OPTIONS, "--target", "top1", "--target", "7", "--show", 3)
+    assert result.exit_code == 0, result.output
+    reported = [line.split()[1] for line in result.stderr.splitlines()]
+    assert reported == list(CORRUPT)
+    assert "17 of 19 images explained, 2 could not be read" in result.stdout
+
+    found = open_maps(tmp_path / "out")
+    done = found.status[:] == 1
+    assert found.ids == tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")))
+    assert [name for name, fine in zip(found.ids, done, strict=True) if not fine] == list(CORRUPT)
+    assert np.isnan(found.maps[~done]).all()
+    assert np.isnan(found.scores[~done]).all()
+    assert (found.targets[~done] == -1).all()
+    assert (found.predicted[~done] == -1).all()
+
+    net = models.load("tiny_resnet", "untrained")
+    names = [name for name in found.ids if name not in CORRUPT]
+    x = inputs_of(folder, names, net)
+    logits = np.asarray(net.apply(net.variables, x))
+    targets = np.stack([logits.argmax(1), np.full(17, 7)], 1)
+    explain = jax.jit(srd.explain(net.apply), compiler_options=CHEAP)
+    maps = [explain(net.variables, x[i : i + 1], targets[i : i + 1])[0] for i in range(17)]
+    np.testing.assert_allclose(found.maps[done], maps, atol=1e-5)
+    np.testing.assert_array_equal(found.predicted[done], logits.argmax(1))
+    np.testing.assert_array_equal(found.targets[done], targets)
+    np.testing.assert_allclose(found.scores[done], np.take_along_axis(logits, targets, 1), atol=1e-5)
+    with Image.open(tmp_path / "out" / "sheet.png") as drawn:
+        assert drawn.height > 300
+
+
+@pytest.mark.usefixtures("small")
+def test_a_list_in_half_precision(folder, tmp_path):
+    names = ["below/14.png", "00.png", "nothing.png", "00.png"]
+    (tmp_path / "list.txt").write_text("\n".join(str(folder / name) for name in names))
+    outs = {dtype: tmp_path / dtype for dtype in ("float16", "float32")}
+    for dtype, out in outs.items():
+        result = run(tmp_path / "list.txt", out, *OPTIONS, "--dtype", dtype)
+        assert result.exit_code == 0, result.output
+        assert f"{folder / 'nothing.png'} is left out: No such file" in result.stderr
+    half, single = (open_maps(out) for out in outs.values())
+    np.testing.assert_array_equal(half.status[:], [1, 1, 2, 1])
+    assert half.maps.dtype == np.float16
+    np.testing.assert_array_equal(half.maps[:], single.maps[:].astype(np.float16))
+    np.testing.assert_array_equal(half.scores[:], single.scores[:])
+    expected = srd.explain(NET.apply)(NET.variables, inputs_of(folder, [names[i] for i in (0, 1, 3)]))
+    np.testing.assert_allclose(single.maps[[0, 1, 3], 0], expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_true_labels_of_a_data_set(small_set, source, tmp_path):
+    out = tmp_path / "out"
+    result = run(
+        "tiny_imagenet200", out, *OPTIONS, "--data-dir", small_set[1], "--target", "label", "--head", "gradcam"
+    )
+    assert result.exit_code == 0, result.output
+    found, examples = open_maps(out), [source("validation")[i] for i in range(16)]
+    np.testing.assert_array_equal(found.targets[:, 0], [example.label for example in examples])
+    assert found.run["targets"] == ["label"]
+    assert found.ids[5] == "validation:5"
+    x = np.stack([NET.preprocess(photos.decoded(e.encoded, ""), size=SIZE, resize=SIZE) for e in examples])
+    expected = srd.explain(NET.apply, head="gradcam")(NET.variables, x, found.targets[:, 0])
+    np.testing.assert_allclose(found.maps[:, 0], expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_done_is_not_done_again(folder, tmp_path, monkeypatch):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    for path in (whole, out):
+        assert run(folder, path, *OPTIONS).exit_code == 0
+    for name in ("status/c/1", "status/c/4", "maps/c/4/0/0/0"):
+        (out / name).unlink()
+    computed = []
+    step = command._step
+    monkeypatch.setattr(command, "_step", lambda *a: lambda *b: (computed.append(1), step(*a)(*b))[1])
+    result = run(folder, out, *OPTIONS, "--resume")
+    assert result.exit_code == 0, result.output
+    assert len(computed) == 2
+    assert content(out) == content(whole)
+    # whoever sees the last run's messages alone sees every image that is left out
+    assert sorted(line.split()[1] for line in result.stderr.splitlines()) == sorted(CORRUPT)
+
+
+@pytest.mark.usefixtures("small")
+def test_processes_divide_the_chunks(folder, tmp_path, monkeypatch):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert run(folder, whole, *OPTIONS).exit_code == 0
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(command, "_together", lambda where: None)
+    for index, complete in ((0, [0, 2, 4]), (1, [0, 1, 2, 3, 4])):
+        monkeypatch.setattr(jax, "process_index", lambda index=index: index)
+        assert run(folder, out, *OPTIONS, "--resume").exit_code == 0
+        assert [int(k) for k in np.flatnonzero(open_maps(out).status[::4])] == complete
+    assert content(out) == content(whole)
+
+
+MISTAKES = {
+    "maps are there already": (["SOURCE", "OUT", *OPTIONS], "exists already: --resume"),
+    "another batch": (["SOURCE", "OUT", *OPTIONS, "--batch", 5, "--resume"], "another batch 4, not 5"),
+    "another target": (["SOURCE", "OUT", *OPTIONS, "--target", 3, "--resume"], 'another targets ["top1"], not [3]'),
+    "maps among the images": (["SOURCE", "SOURCE/out", *OPTIONS], "choose another folder for the maps"),
+    "no labels": (["SOURCE", "NEW", *OPTIONS, "--target", "label"], "has no labels"),
+    "no such source": (
+        ["nowhere", "NEW", *OPTIONS],
+        "nowhere is no folder and no list of images, and there is no data",
+    ),
+    "no such class": (["SOURCE", "NEW", *OPTIONS, "--target", "tabi"], "no class is called 'tabi'"),
+    "images too small": (["SOURCE", "NEW", "--model", "vgg11", "--size", 16], "at least"),
+}
+
+
+@pytest.fixture(scope="module")
+def begun(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("begun") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inputs, "load_model", lambda name, weights: NET)
+        assert run(folder, out, *OPTIONS).exit_code == 0
+    return out
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_one_line_and_changes_nothing(case, folder, begun, tmp_path):
+    arguments, message = MISTAKES[case]
+    before = content(begun), content(folder)
+    places = {"SOURCE": folder, "OUT": begun, "NEW": tmp_path / "new", "SOURCE/out": folder / "out"}
+    result = run(*(places.get(each, each) for each in arguments))
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert (content(begun), content(folder)) == before
+    assert not (tmp_path / "new").exists()
+
+
+def start(folder, out, cache, *more, **environment):
+    arguments = [str(each) for each in ("batch", folder, out, *OPTIONS, *more)]
+    environment |= {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", "import sys; from srd_jax.cli import app; app(sys.argv[1:])", *arguments],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return stdout, stderr
+
+
+def files_begun(out):
+    """How many files there are, unfinished ones among them."""
+    return sum(path.is_file() for path in out.rglob("*"))
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_and_resumed_equals_one_that_is_not(folder, tmp_path):
+    whole, out, cache = tmp_path / "whole", tmp_path / "out", tmp_path / "cache"
+    finish(start(folder, whole, cache))
+    killed = 0
+    # the first file, the metadata, amid the arrays of the first chunk, and amid those of later ones
+    for moment in (1, 5, 10, 16, 23):
+        process = start(folder, out, cache, "--resume")
+        while process.poll() is None and files_begun(out) < moment:
+            time.sleep(0.0005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+    assert killed == 5
+    assert set(content(out)) != set(content(whole))
+    finish(start(folder, out, cache, "--resume"))
+    assert content(out) == content(whole)
+
+
+@pytest.mark.slow
+def test_two_processes_write_what_one_does(folder, tmp_path):
+    whole, out, cache = tmp_path / "whole", tmp_path / "out", tmp_path / "cache"
+    finish(start(folder, whole, cache))
+    cluster = {
+        "OMPI_MCA_orte_hnp_uri": "1234.0;tcp://127.0.0.1:1234",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{20000 + os.getpid() % 20000}",
+        "no_proxy": "127.0.0.1",
+    }
+    both = [
+        start(folder, out, cache, "--distributed", OMPI_COMM_WORLD_RANK=str(rank), OMPI_COMM_WORLD_LOCAL_RANK="0",
+              **cluster)
+        for rank in range(2)
+    ]  # fmt: skip
+    outputs = [finish(process) for process in both]
+    assert content(out) == content(whole)
+    assert ["17 of 19 images explained" in stdout for stdout, _ in outputs] == [True, False]
