@@ -64,7 +64,8 @@ def main():
         position = [[pixel * extent // NET.size for pixel, extent in zip(EYE, grids[name], strict=True)]]
         fields[name] = [np.asarray(flow.erf(name, position)[0, 0])]
     title = "Effective receptive fields at the left eye, across depth"
-    save(draw_contact_sheet([cat], fields, captions=["cat"], title=title), "fields")
+    ends = ("opposing", "composing")
+    save(draw_contact_sheet([cat], fields, captions=["cat"], title=title, ends=ends), "fields")
 
 
 if __name__ == "__main__":

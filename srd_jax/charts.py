@@ -82,6 +82,7 @@ def draw_contact_sheet(
     title: str,
     details: Sequence[str] = (),
     boxes: Int[np.ndarray, "N 4"] | None = None,
+    ends: tuple[str, str] = ("against", "for the class"),
 ) -> Figure:
     """Images in rows, and beside each its map under every setting, each map in its own signed scale.
 
@@ -93,6 +94,7 @@ def draw_contact_sheet(
         details: lines under the title.
         boxes: (N, 4) of an object in each image, its first row and column and those after its last; they are drawn with
             every map's highest point.
+        ends: what negative and positive values mean.
     """
     rows, columns = len(images), len(maps) + 1
     figure = Figure(figsize=(1.5 * columns + 0.7, 1.36 * rows + 0.7 + 0.21 * len(details)), layout="constrained")
@@ -120,7 +122,7 @@ def draw_contact_sheet(
         for spine in axes.spines.values():
             spine.set_color("#c0c0c0")
     bar = figure.colorbar(ScalarMappable(scale, "RdBu_r"), ax=panels[:, -1], fraction=0.08, shrink=0.8)
-    bar.set_ticks([-1, 0, 1], labels=["against", "0", "for the class"], fontsize=7)
+    bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]], fontsize=7)
     return figure
 
 
