@@ -133,3 +133,27 @@ def test_any_geometry(seed, kernel, stride, padding, dilation, groups, pool, gri
         # the oracle's head starts at its last map, the method's at the last with more than one position
         assume(run.values[example.network.maps[-1].name].shape[:-1] != (1, 1))
         assert_agrees(example.network, example.image, "norm", "linear")
+
+
+def bilinear(size, larger):
+    """(larger, size): how much of each position's value every pixel takes, from the positions on both sides of it."""
+    places = (np.arange(larger) + 0.5) * size / larger - 0.5
+    near = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(size)))
+    return near / near.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["bottleneck", "vgg"])
+def test_without_recursion_every_position_is_spread_over_its_pixels(name):
+    example = EXAMPLES[name]()
+    run = reference.trace(example.network, example.image)
+    last = example.network.maps[-1].name
+    encoder = reference.relevance(run, 1, contrast=None, head="linear", bias="norm")[last]
+    rows, columns = (bilinear(*pair) for pair in zip(encoder.shape, example.image.shape[:2], strict=True))
+    share = encoder / np.outer(rows.sum(0), columns.sum(0))
+    f, variables = as_jax(example.network)
+    with jax.enable_x64(True):
+        _, flow = jax.jit(srd.decompose(f, recursion=False), compiler_options=ONE_SHOT)(
+            variables, jnp.asarray(example.image[None])
+        )
+        ours = flow.relevance(1, contrast=None)
+    np.testing.assert_allclose(ours["input"][0], rows @ share @ columns.T, atol=1e-9, rtol=0)
