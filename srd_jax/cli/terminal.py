@@ -79,17 +79,7 @@ def line(text: str, style: str = "") -> None:
 
 def progress_bar() -> Progress:
     """A progress bar on stderr that vanishes when it is done, and is nothing where stderr is no terminal."""
-    console = Console(stderr=True)
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    return _progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
 class _Rate(ProgressColumn):
@@ -102,29 +92,23 @@ class _Rate(ProgressColumn):
 
 def throughput_bar() -> Progress:
     """A progress bar for long work, with how many are done a second and the time that is left."""
-    console = Console(stderr=True)
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    return _progress(BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
 
 
 def waiting(what: str) -> Progress:
     """The same for one task of unknown length."""
+    made = _progress()
+    made.add_task(what, total=None)
+    return made
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
     console = Console(stderr=True)
-    made = Progress(
+    return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
+        *columns,
         console=console,
         transient=True,
         disable=not console.is_terminal,
     )
-    made.add_task(what, total=None)
-    return made
