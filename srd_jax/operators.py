@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from srd_jax.geometry import Step, Whole, count_taps
+from srd_jax.geometry import Step, Whole, Window, count_taps
 
 __all__ = ["Edge"]
 
@@ -76,10 +76,9 @@ def _weigh(steps: Sequence[Step], ratios: Array | np.ndarray, maps: Array | np.n
     if not steps:
         return ratios[0] * maps
     step, rest = steps[0], steps[1:]
-    if step.taps == 1:
+    if not isinstance(step, Whole | Window):
         return _weigh(rest, ratios, step.select(maps, 0))
     ratios = ratios.reshape((step.taps, count_taps(rest), *ratios.shape[1:]))
     if isinstance(step, Whole):
         return jnp.sum(jax.vmap(partial(_weigh, rest))(ratios, step.spread(maps)), 0)
-    weighed = (_weigh(rest, ratios[tap], step.select(maps, tap)) for tap in range(step.taps))
-    return reduce(add, weighed)
+    return reduce(add, (_weigh(rest, ratio, read) for ratio, read in zip(ratios, step.each(maps), strict=True)))

@@ -23,9 +23,9 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from srd_jax import layout as lay
+from srd_jax.contributions import products
 from srd_jax.geometry import valid_taps
 from srd_jax.values import Sum, Term
 
@@ -94,7 +94,7 @@ def _account(
         if isinstance(part, Sum):
             shares += _account(part, x, layout, bias, valid, norms=needs_norms)
         else:
-            inner, norm = _products(part, x, layout, norms=needs_norms)
+            inner, norm = products(part, x, layout, norms=needs_norms)
             shares.append(Share(inner, norm, valid[id(part)]))
     if bias == "none":
         return shares
@@ -122,74 +122,3 @@ def _by_norm(shares: Sequence[Share]) -> list[jax.Array]:
     safe = jnp.where(some, total, 1)
     even = _even([share.valid for share in shares], norms[0].dtype)
     return [jnp.where(some, norm / safe, part) for norm, part in zip(norms, even, strict=True)]
-
-
-def _products(term: Term, x: jax.Array, layout: lay.Layout, *, norms: bool) -> tuple[jax.Array, jax.Array | None]:
-    """< vhat , X > for every tap, and ||vhat|| where asked: (taps, N, *grid)."""
-
-    def products(vhat: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-        vhat = vhat.astype(x.dtype)
-        inner = lay.channel_sum(vhat * x, layout)
-        return inner, _safe_sqrt(lay.channel_sum(vhat * vhat, layout)) if norms else None
-
-    if term.taps == 1:
-        return jax.tree.map(lambda p: p[None], products(_contributions(term)(0, 0)))
-    if term.switches is not None and not norms and not term.after_mix:
-        return _pooled_products(term, x, layout), None
-    contribution = _contributions(term)
-    pool = term.pool_taps
-    mix = term.taps // pool
-
-    @jax.checkpoint
-    def one(tap: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-        return products(contribution(tap // mix, tap % mix))
-
-    return lax.map(one, jnp.arange(term.taps))
-
-
-def _contributions(term: Term):
-    """``(pool offset, kernel offset)`` to vhat at that tap, in the layout of the open sum."""
-    mix, switches = term.mix, term.switches
-    operand = term.operand if mix is None else mix.pad(term.operand, 0)
-    index = None
-    if switches is not None:
-        index = switches.index if mix is None else mix.pad(switches.index, -1)
-
-    def contribution(offset: jax.Array | int, tap: jax.Array | int) -> jax.Array:
-        read = operand if mix is None else mix.gather(operand, tap)
-        if index is not None:
-            chosen = index if mix is None else mix.gather(index, tap)
-            read = jnp.where(chosen == offset, read, 0)
-        return term.after(read if mix is None else mix.local(read, tap))
-
-    return contribution
-
-
-def _pooled_products(term: Term, x: jax.Array, layout: lay.Layout) -> jax.Array:
-    """< vhat , X > = < v , W_t^T X > for a max pool before a linear step: one pass over the step's taps serves every
-    offset of the pool, since the offsets only choose among the channels of v.
-    """  # noqa: D205
-    mix, switches = term.mix, term.switches
-    assert switches is not None
-    operand = term.operand if mix is None else mix.pad(term.operand, 0)
-    index = switches.index if mix is None else mix.pad(switches.index, -1)
-    gathered = term.layout if mix is None else mix.gathered
-
-    @jax.checkpoint
-    def one(tap: jax.Array) -> jax.Array:
-        read = operand if mix is None else mix.gather(operand, tap)
-        chosen = index if mix is None else mix.gather(index, tap)
-        like = jax.ShapeDtypeStruct(read.shape, read.dtype)
-        back = jax.linear_transpose(lambda v: term.after(v if mix is None else mix.local(v, tap)).astype(x.dtype), like)
-        product = read.astype(x.dtype) * back(x)[0].astype(x.dtype)
-        parts = (jnp.where(chosen == offset, product, 0) for offset in range(switches.taps))
-        return jnp.stack([lay.channel_sum(part, gathered) for part in parts])
-
-    taps = lax.map(one, jnp.arange(mix.taps if mix is not None else 1))
-    return jnp.swapaxes(taps, 0, 1).reshape((-1, lay.batch(layout), *lay.grid(layout)))
-
-
-def _safe_sqrt(square: jax.Array) -> jax.Array:
-    """A square root whose derivative at zero is zero."""
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)

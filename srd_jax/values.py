@@ -43,6 +43,7 @@ class Mix:
         gather: ``(padded, tap)`` to what each later position reads at that tap; positions move, channels stay.
         local: ``(gathered, tap)`` to the tap's contribution in the layout of the step's output, position-wise.
         gathered: layout of what ``gather`` returns.
+        alike: whether ``local`` does the same at every position, on arrays of any batch and grid.
     """
 
     taps: int
@@ -50,6 +51,7 @@ class Mix:
     gather: Callable[[jax.Array, jax.Array | int], jax.Array]
     local: Callable[[jax.Array, jax.Array | int], jax.Array]
     gathered: Layout
+    alike: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Term:
         mix: the mixing step, None so far without one.
         chain: linear position-wise steps after ``mix``.
         after_mix: how many of ``steps`` come after the mixing step.
+        alike: whether ``chain`` does the same at every position, on arrays of any batch and grid.
     """
 
     source: Map
@@ -88,6 +91,7 @@ class Term:
     mix: Mix | None = None
     chain: tuple[Linear, ...] = ()
     after_mix: int = 0
+    alike: bool = True
 
     @property
     def taps(self) -> int:
@@ -158,7 +162,7 @@ def open_sum(value: Value) -> Sum:
     return Sum(value.array, value.layout, (Term(value, value.array, value.layout),))
 
 
-def extend(value: Value, fn: Linear, layout: Layout, *, step: Step | None = None) -> Value:
+def extend(value: Value, fn: Linear, layout: Layout, *, step: Step | None = None, alike: bool = False) -> Value:
     """Apply a linear position-wise function to a value and to each of its contributions.
 
     Args:
@@ -166,23 +170,25 @@ def extend(value: Value, fn: Linear, layout: Layout, *, step: Step | None = None
         fn: linear, without a constant; may move positions as ``step`` says.
         layout: of the result.
         step: how ``fn`` moves positions, None if it does not.
+        alike: whether ``fn`` does the same at every position, on arrays of any batch and grid, as a product with
+            constant weights does: then contributions can be measured where they come from.
     """
     array = fn(value.array)
     if isinstance(value, Map):
         if step is None:
             return replace(value, array=array, layout=layout, ref=-1)
         return Sum(array, layout, (Term(value, array, layout, (step,)),))
-    parts = tuple(_extend_part(part, fn, layout, step) for part in value.parts)
+    parts = tuple(_extend_part(part, fn, layout, step, alike) for part in value.parts)
     return replace(value, array=array, layout=layout, parts=parts, ref=-1, outside=False)
 
 
-def _extend_part(part: Sum | Term, fn: Linear, layout: Layout, step: Step | None) -> Sum | Term:
+def _extend_part(part: Sum | Term, fn: Linear, layout: Layout, step: Step | None, alike: bool) -> Sum | Term:
     if isinstance(part, Sum):
-        parts = tuple(_extend_part(inner, fn, layout, step) for inner in part.parts)
+        parts = tuple(_extend_part(inner, fn, layout, step, alike) for inner in part.parts)
         return replace(part, array=fn(part.array), layout=layout, parts=parts)
     steps = part.steps if step is None else (*part.steps, step)
     moved = part.after_mix + (step is not None)
-    return replace(part, chain=(*part.chain, fn), steps=steps, after_mix=moved)
+    return replace(part, chain=(*part.chain, fn), steps=steps, after_mix=moved, alike=part.alike and alike)
 
 
 def select(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layout: Layout, step: Step | None) -> Value:

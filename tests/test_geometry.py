@@ -56,6 +56,11 @@ def assert_reads_by_coordinates(step, grid):
         for j in product(*map(range, selected.shape)):
             i = position_read(step, grid, j, tap)
             assert selected[j] == (0 if i is None else numbers[i]), (tap, j)
+    if isinstance(step, Window):
+        each = list(step.each(numbers))
+        assert len(each) == step.taps
+        for tap, read in enumerate(each):
+            np.testing.assert_array_equal(read, step.select(numbers, tap))
 
 
 axes = st.tuples(

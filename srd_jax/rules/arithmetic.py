@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
 from srd_jax.interpreter import Interpreter
+from srd_jax.layout import CHANNEL
 from srd_jax.registry import register_rule
 from srd_jax.rules.positionwise import positionwise, same_node, spread
 from srd_jax.tracing import Equation, bind
@@ -33,7 +35,7 @@ def add(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -
 
 
 def _negated(value: Value) -> Value:
-    return extend(open_sum(value), lambda x: -x, value.layout)
+    return extend(open_sum(value), lambda x: -x, value.layout, alike=True)
 
 
 def add_constant(value: Value, array: jax.Array, *, outside: bool = False) -> Sum:
@@ -46,9 +48,9 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
     """A constant scales; of two values that depend on the images, the gate is held fixed."""
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
-        return _scaled(left, equation, lambda x: (x, right))
+        return _scaled(left, equation, lambda x: (x, right), alike=_by_channel(right, left))
     if not isinstance(left, Map | Sum):
-        return _scaled(right, equation, lambda x: (left, x))
+        return _scaled(right, equation, lambda x: (left, x), alike=_by_channel(left, right))
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if gates(right.layout, left.layout):
@@ -63,7 +65,7 @@ def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     """Division by a constant scales; a denominator that depends on the images is held fixed, as a gate is."""
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
-        return _scaled(left, equation, lambda x: (x, right))
+        return _scaled(left, equation, lambda x: (x, right), alike=_by_channel(right, left))
     if not isinstance(left, Map | Sum):
         return positionwise(interpreter, equation, operands)
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
@@ -73,9 +75,17 @@ def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     return _two_maps(interpreter, equation)
 
 
-def _scaled(value: Value, equation: Equation, arguments: Any, gate: Value | None = None) -> Value:
+def _scaled(
+    value: Value, equation: Equation, arguments: Any, gate: Value | None = None, *, alike: bool = False
+) -> Value:
     layout = value.layout if gate is None else lay.unify([value.layout, gate.layout])
-    return extend(value, lambda x: bind(equation, *arguments(x))[0], layout)
+    return extend(value, lambda x: bind(equation, *arguments(x))[0], layout, alike=alike)
+
+
+def _by_channel(constant: Any, value: Value) -> bool:
+    """Whether a constant has at most one value for each channel."""
+    shape = jnp.shape(constant) or (1,) * len(value.layout)
+    return all(size == 1 or lay.kinds(axis) == {CHANNEL} for size, axis in zip(shape, value.layout, strict=True))
 
 
 def gates(gate: lay.Layout, value: lay.Layout) -> bool:

@@ -1,0 +1,97 @@
+"""Contributions measured where they come from and where they arrive are the same, as are their derivatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import srd_jax as srd
+from srd_jax import contributions
+
+SIDE = 8
+
+
+def stem(variables, images, channels_last=True):
+    """A wide stem of three channels, scaled by channel, then an overlapping max pool before a wider 1 x 1 step."""
+    kernel, scale, shift, wide, dense = variables
+    axis = -1 if channels_last else 1
+    spec = ("NHWC", "HWIO", "NHWC") if channels_last else ("NCHW", "HWIO", "NCHW")
+
+    def by_channel(x):
+        return x if channels_last else x[:, None, None]
+
+    x = lax.conv_general_dilated(images, kernel, (2, 2), "SAME", dimension_numbers=spec)
+    x = jnp.maximum(x * by_channel(scale) + by_channel(shift), 0)
+    window = (1, 3, 3, 1) if channels_last else (1, 1, 3, 3)
+    x = lax.reduce_window(x, -jnp.inf, lax.max, window, (1, 1, 1, 1), "SAME")
+    x = lax.conv_general_dilated(x, wide, (1, 1), "VALID", dimension_numbers=spec) + by_channel(dense[0])
+    return jnp.mean(jnp.maximum(x, 0), (1, 2) if axis == -1 else (2, 3)) @ dense
+
+
+@pytest.fixture(scope="module")
+def variables():
+    keys = jax.random.split(jax.random.key(0), 5)
+    shapes = (5, 5, 3, 16), (16,), (16,), (1, 1, 16, 64), (64, 64)
+    return [jax.random.normal(key, shape) / 4 for key, shape in zip(keys, shapes, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def images():
+    return jax.random.normal(jax.random.key(1), (2, SIDE, SIDE, 3))
+
+
+@pytest.mark.parametrize("bias", ["norm", "uniform", "none"])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_both_sides_measure_the_same(monkeypatch, variables, images, bias, channels_last):
+    x = images if channels_last else jnp.moveaxis(images, -1, 1)
+    used = []
+
+    def ratios_and_gradient():
+        def f(v, x):
+            return stem(v, x, channels_last)
+
+        def loss(x):
+            _, flow = srd.decompose(f, bias=bias, channel_axis=-1 if channels_last else 1)(variables, x)
+            ratios = [edge.ratios for edge in flow.edges if edge.ratios is not None]
+            return sum(jnp.sum(jnp.sin(r)) for r in ratios), ratios
+
+        return jax.jit(jax.grad(loss, has_aux=True))(x)
+
+    choose = contributions._cheaper_at_source  # noqa: SLF001
+
+    def watched(*args, **options):
+        used.append(choose(*args, **options))
+        return used[-1]
+
+    monkeypatch.setattr(contributions, "_cheaper_at_source", watched)
+    gradient, ratios = ratios_and_gradient()
+    assert used == [True, True]
+    monkeypatch.setattr(contributions, "_cheaper_at_source", lambda *_, **__: False)
+    expected_gradient, expected = ratios_and_gradient()
+    assert len(ratios) == len(expected) == 2
+    for got, want in zip(ratios, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * float(jnp.abs(want).max()))
+    scale = float(jnp.abs(expected_gradient).max())
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-3, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_only_whole_steps_that_widen_are_measured_at_the_source(monkeypatch, groups):
+    used = []
+    choose = contributions._cheaper_at_source  # noqa: SLF001
+
+    def watched(*args, **options):
+        used.append(choose(*args, **options))
+        return used[-1]
+
+    monkeypatch.setattr(contributions, "_cheaper_at_source", watched)
+    kernel = jax.random.normal(jax.random.key(0), (3, 3, 4 // groups, 32))
+
+    def f(kernel, x):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        x = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers, feature_group_count=groups)
+        return jnp.mean(x, (1, 2))
+
+    srd.explain(f)(kernel, jnp.ones((1, SIDE, SIDE, 4)))
+    assert used == [groups == 1]
