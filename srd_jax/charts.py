@@ -1,4 +1,4 @@
-"""Measurements as pictures: accuracy by depth, and maps side by side."""
+"""Measurements as pictures: accuracy by depth, maps side by side, and what they cost."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from srd_jax.pictures import robust_limit
 
-__all__ = ["draw_by_depth", "draw_contact_sheet"]
+__all__ = ["draw_by_depth", "draw_contact_sheet", "draw_costs"]
 
 _INK, _GREY = "#1a1a1a", "#606060"
 _BLUE, _RED = "#2166ac", "#b2182b"
@@ -123,6 +123,49 @@ def draw_contact_sheet(
             spine.set_color("#c0c0c0")
     bar = figure.colorbar(ScalarMappable(scale, "RdBu_r"), ax=panels[:, -1], fraction=0.08, shrink=0.8)
     bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]], fontsize=7)
+    return figure
+
+
+def draw_costs(
+    ratios: Mapping[str, Estimate],
+    memory: Mapping[str, int | None],
+    *,
+    title: str,
+    details: Sequence[str] = (),
+) -> Figure:
+    """What functions cost: bars of time and of temporary memory, one row for each.
+
+    Args:
+        ratios: by name, how many times what the first takes, with the ends of the interval.
+        memory: by name, temporary bytes; None where they are not known.
+        title: of the picture.
+        details: lines under the title.
+    """
+    figure = Figure(figsize=(9.2, 1.5 + 0.38 * len(ratios) + 0.21 * len(details)), layout="constrained")
+    _headline(figure, title, details)
+    times, sizes = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    means, lows, highs = np.array(list(ratios.values()), float).reshape(-1, 3).T
+    rows = np.arange(len(ratios))
+    mebibytes = np.array([(memory[name] or 0) / 2**20 for name in ratios])
+    texts = [
+        f"{size:,.0f}" if memory[name] is not None else "not known"
+        for name, size in zip(ratios, mebibytes, strict=True)
+    ]
+    times.barh(rows, means, xerr=np.stack([means - lows, highs - means]), color=_BLUE, ecolor=_INK, capsize=2)
+    sizes.barh(rows, mebibytes, color=_RED)
+    times.axvline(1, color=_GREY, lw=1, ls=(0, (4, 3)))
+    for axes, ends, labels, name in (
+        (times, highs, [f"{mean:.2f}" for mean in means], "time, in forward passes"),
+        (sizes, mebibytes, texts, "temporary memory, MiB"),
+    ):
+        axes.set_title(name, fontsize=9, color=_GREY, loc="left")
+        axes.set_xlim(0, 1.18 * max(ends.max(), 1e-9))
+        for row, end, label in zip(rows, ends, labels, strict=True):
+            axes.annotate(label, (end, row), (4, 0), textcoords="offset points", va="center", fontsize=8, color=_INK)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    times.set_yticks(rows, list(ratios))
+    times.invert_yaxis()
     return figure
 
 

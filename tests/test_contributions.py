@@ -58,7 +58,7 @@ def test_both_sides_measure_the_same(monkeypatch, variables, images, bias, chann
 
         return jax.jit(jax.grad(loss, has_aux=True))(x)
 
-    choose = contributions._cheaper_at_source  # noqa: SLF001
+    choose = contributions._cheaper_at_source
 
     def watched(*args, **options):
         used.append(choose(*args, **options))
@@ -79,7 +79,7 @@ def test_both_sides_measure_the_same(monkeypatch, variables, images, bias, chann
 @pytest.mark.parametrize("groups", [1, 2])
 def test_only_whole_steps_that_widen_are_measured_at_the_source(monkeypatch, groups):
     used = []
-    choose = contributions._cheaper_at_source  # noqa: SLF001
+    choose = contributions._cheaper_at_source
 
     def watched(*args, **options):
         used.append(choose(*args, **options))

@@ -221,10 +221,54 @@ np.testing.assert_allclose(heat, alone, atol=1e-5)
 """
 
 
-def test_images_sharded_over_eight_devices_stay_sharded():
+ONE_IMAGE = """
+import jax, jax.numpy as jnp, numpy as np
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec as P
+import srd_jax as srd
+
+def conv(x, kernel):
+    return lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+def f(weights, x):
+    for kernel in weights[:2]:
+        x = jax.nn.relu(conv(x, kernel))
+    return x.mean((1, 2)) @ weights[2]
+
+keys = jax.random.split(jax.random.key(0), 4)
+weights = [jax.random.normal(key, shape) for key, shape in zip(keys, ((3, 3, 3, 8), (3, 3, 8, 8), (8, 16)))]
+image = jax.random.normal(keys[3], (1, 16, 16, 3))
+mesh = jax.make_mesh((8,), ("maps",), axis_types=(jax.sharding.AxisType.Auto,))
+second = NamedSharding(mesh, P(None, "maps"))
+
+def same_and_divided(fn, what, sharding, one_device):
+    fn = jax.jit(fn)
+    alone = fn(weights, image, what)
+    divided = jax.device_put(what, sharding)
+    compiled = fn.lower(weights, image, divided).compile()
+    maps = compiled(weights, image, divided)
+    assert maps.sharding.is_equivalent_to(second, maps.ndim), maps.sharding
+    assert {shard.data.shape for shard in maps.addressable_shards} == {one_device}
+    whole = ",".join(map(str, maps.shape))
+    assert f"[{whole}]" not in compiled.as_text(), "some device computes every map"
+    np.testing.assert_allclose(maps, alone, atol=1e-5)
+
+same_and_divided(srd.explain(f), jnp.arange(16)[None], second, (1, 2, 16, 16))
+
+def fields(weights, image, positions):
+    _, flow = srd.decompose(f)(weights, image)
+    return flow.erf(flow.layers[-1].name, positions)
+
+positions = jnp.stack(jnp.unravel_index(jnp.arange(16), (4, 4)), 1)
+same_and_divided(fields, positions, NamedSharding(mesh, P("maps")), (1, 2, 16, 16))
+"""
+
+
+@pytest.mark.parametrize("program", [SHARDED, ONE_IMAGE], ids=["images", "targets and positions of one image"])
+def test_what_is_sharded_over_eight_devices_stays_sharded(program):
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-c", SHARDED], cwd=root, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
