@@ -43,10 +43,10 @@ def products(
     Returns:
         Two (taps, N, *grid) arrays, the second None if it is not needed.
     """
-    if _cheaper_at_source(term, layout, norms=norms):
-        return _at_source(term, x, layout, norms=norms)
     if term.switches is not None and not norms and not term.after_mix:
         return _pulled_back(term, x, layout), None
+    if _cheaper_at_source(term, layout, norms=norms):
+        return _at_source(term, x, layout, norms=norms)
 
     def measured(vhat: Array) -> tuple[Array, Array | None]:
         vhat = vhat.astype(x.dtype)
@@ -129,7 +129,8 @@ def _cheaper_at_source(term: Term, layout: Layout, *, norms: bool) -> bool:
     few, many, pool = lay.channels(gathered), lay.channels(layout), term.pool_taps
     at_sum = pool * many * (few + _WRITTEN)
     at_source = many * few + pool * few * (_WRITTEN + (few if norms else 0))
-    return bool(term.chain or mix) and at_source < at_sum
+    matrix = few * few * many / (lay.batch(layout) * lay.positions(layout))
+    return bool(term.chain or mix) and at_source + matrix < at_sum
 
 
 def _is_plain(layout: Layout) -> bool:

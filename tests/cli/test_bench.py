@@ -35,7 +35,7 @@ def test_table_numbers_and_picture(tmp_path):
 
 
 def test_wrong_options_end_in_one_line(tmp_path):
-    for wrong in (["--dtype", "int8"], ["--batch", "0"], ["--model", "resnet51"], ["--size", "1"], ["--rounds", "0"]):
+    for wrong in (["--dtype", "int8"], ["--batch", "0"], ["--model", "resnet51"], ["--size", "0"], ["--rounds", "0"]):
         result = CliRunner().invoke(app, [*SMALL, "--out", str(tmp_path), *wrong])
         assert result.exit_code == 2, wrong
         assert len(result.stderr.splitlines()) == 1, result.stderr
