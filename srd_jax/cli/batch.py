@@ -243,11 +243,24 @@ def _explained(
     found: Iterable["Chunk"],
     writer: "Writer",
 ) -> Iterable["Chunk"]:
-    """Chunks that have been written; the next one is computed while one is."""
+    """Chunks that have been written; the next one is computed, on all devices of this process, while one is."""
+    import jax  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: PLC0415
+
+    mesh = Mesh(np.array(jax.local_devices()), ("batch",))
+    spread = NamedSharding(mesh, PartitionSpec("batch"))
+
+    def rows(chunk: np.ndarray) -> Any:
+        """As many for every device: what is added is left out of what is kept, as at the end of the last chunk."""
+        added = [(0, -len(chunk) % mesh.size)] + [(0, 0)] * (chunk.ndim - 1)
+        return jax.device_put(np.pad(chunk, added), spread)
+
     step = _step(net, wanted, options)
+    variables = jax.device_put(net.variables, NamedSharding(mesh, PartitionSpec()))
     before: tuple[Chunk, Any] | None = None
     for chunk in found:
-        ahead = chunk, step(net.variables, chunk.inputs, chunk.labels)
+        ahead = chunk, step(variables, rows(chunk.inputs), rows(chunk.labels))
         if before:
             writer.write(before[0].index, _rows(*before, writer.dtype))
             yield before[0]

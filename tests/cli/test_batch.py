@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -258,6 +259,54 @@ def test_a_run_that_is_killed_and_resumed_equals_one_that_is_not(folder, tmp_pat
     assert set(content(out)) != set(content(whole))
     finish(start(folder, out, cache, "--resume"))
     assert content(out) == content(whole)
+
+
+EIGHT_DEVICES = """
+import sys
+from tests.cli.test_batch import NET, command, inputs, run
+
+inputs.load_model = lambda name, weights: NET
+step, parts = command._step, set()
+
+def watched(*chosen):
+    compiled = step(*chosen)
+    def each(variables, images, labels):
+        found = compiled(variables, images, labels)
+        for array in (images, labels, *found):
+            parts.update((shard.device.id, len(shard.data)) for shard in array.addressable_shards)
+        return found
+    return each
+
+command._step = watched
+for batch in (16, 12):
+    result = run(sys.argv[1], f"{sys.argv[2]}/{batch}", *sys.argv[3:], "--batch", batch)
+    assert result.exit_code == 0, result.output
+assert parts == {(device, 2) for device in range(8)}, parts
+"""
+
+
+@pytest.mark.usefixtures("small")
+def test_eight_devices_divide_a_batch(folder, tmp_path):
+    eight, one = tmp_path / "eight", tmp_path / "one"
+    options = [str(each) for each in OPTIONS]
+    done = subprocess.run(
+        [sys.executable, "-c", EIGHT_DEVICES, folder, eight, *options],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for batch in (16, 12):  # two for every device, and four too few
+        result = run(folder, one / str(batch), *OPTIONS, "--batch", batch)
+        assert result.exit_code == 0, result.output
+        found, expected = open_maps(eight / str(batch)), open_maps(one / str(batch))
+        assert set(content(eight / str(batch))) == set(content(one / str(batch)))
+        np.testing.assert_allclose(found.maps[:], expected.maps[:], atol=1e-7)
+        np.testing.assert_allclose(found.scores[:], expected.scores[:], atol=1e-6)
+        for name in ("targets", "predicted", "status"):
+            np.testing.assert_array_equal(getattr(found, name)[:], getattr(expected, name)[:])
 
 
 @pytest.mark.slow
