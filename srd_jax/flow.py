@@ -19,6 +19,7 @@ from srd_jax.head import Contrast, Head
 from srd_jax.operators import Edge
 from srd_jax.suggest import did_you_mean
 from srd_jax.targets import as_targets
+from srd_jax.turns import in_turns
 
 __all__ = ["Flow", "Layer"]
 
@@ -132,7 +133,8 @@ class Flow:
             positions: (P, rank) grid positions, the same for all images; None for all of them, row-major.
             direction: ``"backward"`` propagates a seed at each position to the pixels, ``"forward"`` accumulates from
                 the pixels and pays for every pixel; the results are equal.
-            chunk: how many seeds are propagated at once, which bounds the memory.
+            chunk: how many seeds are propagated at once, which bounds the memory. Where positions are divided among
+                devices, a multiple of their number divides the work as well.
 
         Returns:
             (N, P, *input grid), float32 or wider.
@@ -163,8 +165,7 @@ class Flow:
             return reached.reshape((n, -1))[:, where]
 
         if direction == "backward":
-            fields = lax.map(backward, where, batch_size=min(chunk, where.shape[0]))
-            return jnp.moveaxis(fields, 0, 1)
+            return in_turns(backward, where, chunk)
         if direction == "forward":
             columns = lax.map(forward, jnp.arange(pixels), batch_size=min(chunk, pixels))
             return jnp.moveaxis(columns, 0, -1).reshape((n, where.shape[0], *self.layers[0].grid))

@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, Int
 
 from srd_jax import layout as lay
 from srd_jax.layout import Layout
 from srd_jax.sharing import Bias, accumulator
 from srd_jax.tracing import Equation, Operand, Ref, evaluate
+from srd_jax.turns import in_turns
 
 __all__ = ["Contrast", "Head", "HeadKind"]
 
@@ -144,9 +144,7 @@ class Head:
     def _per_class(self, use: Callable[[tuple[Array, ...]], Array], directions: Array) -> Array:
         """``use(G)`` for every direction in class space: (N, K, classes) to (N, K, positions)."""
         _, pull_back = jax.vjp(self._logits, self.values)
-        by_class = jnp.moveaxis(directions, 1, 0)
-        size = min(_CLASSES_AT_ONCE, by_class.shape[0])
-        return jnp.moveaxis(lax.map(lambda u: use(pull_back(u)[0]), by_class, batch_size=size), 0, 1)
+        return in_turns(lambda u: use(pull_back(u)[0]), jnp.moveaxis(directions, 1, 0), _CLASSES_AT_ONCE)
 
     def _products(self, gradients: tuple[Array, ...]) -> Array:
         """< v_i , G_i >: (N, positions)."""

@@ -221,7 +221,8 @@ np.testing.assert_allclose(heat, alone, atol=1e-5)
 """
 
 
-ONE_IMAGE = """
+ONE_IMAGE = r"""
+import math, re
 import jax, jax.numpy as jnp, numpy as np
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec as P
@@ -241,26 +242,31 @@ image = jax.random.normal(keys[3], (1, 16, 16, 3))
 mesh = jax.make_mesh((8,), ("maps",), axis_types=(jax.sharding.AxisType.Auto,))
 second = NamedSharding(mesh, P(None, "maps"))
 
-def same_and_divided(fn, what, sharding, one_device):
+def same_and_divided(fn, what, sharding):
     fn = jax.jit(fn)
     alone = fn(weights, image, what)
     divided = jax.device_put(what, sharding)
     compiled = fn.lower(weights, image, divided).compile()
     maps = compiled(weights, image, divided)
     assert maps.sharding.is_equivalent_to(second, maps.ndim), maps.sharding
-    assert {shard.data.shape for shard in maps.addressable_shards} == {one_device}
-    whole = ",".join(map(str, maps.shape))
-    assert f"[{whole}]" not in compiled.as_text(), "some device computes every map"
+    eighth = (1, alone.shape[1] // 8, 16, 16)
+    assert {shard.device: shard.data.shape for shard in maps.addressable_shards} == dict.fromkeys(mesh.devices, eighth)
+    program = compiled.as_text()
+    assert "all-gather" not in program and "all-to-all" not in program, "devices exchange maps"
+    each = [math.prod(map(int, shape.split(","))) for shape in re.findall(r"f32\[([0-9,]+)\]", program)]
+    assert max(each) < 2 * max(image.size, math.prod(eighth)), "some device computes every map"
     np.testing.assert_allclose(maps, alone, atol=1e-5)
 
-same_and_divided(srd.explain(f), jnp.arange(16)[None], second, (1, 2, 16, 16))
+for classes in (8, 64):  # at once, and in turns
+    same_and_divided(srd.explain(f), jnp.arange(classes)[None] % 16, second)
 
 def fields(weights, image, positions):
     _, flow = srd.decompose(f)(weights, image)
-    return flow.erf(flow.layers[-1].name, positions)
+    return flow.erf(flow.layers[1].name, positions, chunk=16)
 
-positions = jnp.stack(jnp.unravel_index(jnp.arange(16), (4, 4)), 1)
-same_and_divided(fields, positions, NamedSharding(mesh, P("maps")), (1, 2, 16, 16))
+positions = jnp.stack(jnp.unravel_index(jnp.arange(64), (8, 8)), 1)
+for some in (positions[::8], positions):
+    same_and_divided(fields, some, NamedSharding(mesh, P("maps")))
 """
 
 
