@@ -1,6 +1,7 @@
 """One network written with every library: the same logits, the same heatmap, the same laws."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -278,3 +279,58 @@ def test_what_is_sharded_over_eight_devices_stays_sharded(program):
         [sys.executable, "-c", program], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+SEVERAL_PROCESSES = """
+import sys
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+import srd_jax as srd
+
+jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
+from tests.test_frameworks import plain  # which makes arrays
+
+assert len(jax.devices()) == 4 and len(jax.local_devices()) == 2
+f, weights = plain()
+images, targets = (np.asarray(x) for x in (jax.random.normal(jax.random.key(1), (8, 8, 10, 3)), jnp.arange(8) % 3))
+mesh = Mesh(jax.devices(), "batch")
+by_batch, everywhere = NamedSharding(mesh, P("batch")), NamedSharding(mesh, P())
+
+def divided(x):  # each process has its own images only
+    return jax.make_array_from_process_local_data(by_batch, np.split(x, 2)[jax.process_index()], x.shape)
+
+explained = jax.jit(srd.explain(f))
+heat = explained(jax.device_put(jax.device_get(weights), everywhere), divided(images), divided(targets))
+assert heat.shape == (8, 8, 10) and heat.sharding.is_equivalent_to(by_batch, 3), heat.sharding
+alone = explained(weights, images, targets)
+for shard in heat.addressable_shards:
+    assert shard.data.shape == (2, 8, 10)
+    np.testing.assert_allclose(shard.data, alone[shard.index], atol=1e-6)
+print(*sorted(shard.index[0].start or 0 for shard in heat.addressable_shards))
+"""
+
+
+@pytest.mark.slow
+def test_a_batch_over_two_processes_has_the_maps_of_one():
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+        "no_proxy": "127.0.0.1",
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", SEVERAL_PROCESSES, address, str(rank)],
+            cwd=Path(__file__).parents[1],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], "".join(stderr for _, stderr in outputs)
+    assert [stdout.splitlines()[-1] for stdout, _ in outputs] == ["0 2", "4 6"]
