@@ -1,4 +1,4 @@
-"""Measurements as pictures: accuracy by depth, maps side by side, and what they cost."""
+"""Measurements as pictures: accuracy by depth, maps side by side, and costs."""
 
 from collections.abc import Mapping, Sequence
 

@@ -23,7 +23,7 @@ from srd_jax import layout as lay
 from srd_jax.layout import BATCH, CHANNEL, Layout
 from srd_jax.values import Term
 
-__all__ = ["contributions", "products"]
+__all__ = ["products"]
 
 _WRITTEN = 16
 """Multiply-adds that one element of an intermediate array is worth: it is written and read again."""
@@ -53,7 +53,7 @@ def products(
         inner = lay.channel_sum(vhat * x, layout)
         return inner, _safe_sqrt(lay.channel_sum(vhat * vhat, layout)) if norms else None
 
-    contribution = contributions(term)
+    contribution = _contributions(term)
     if term.taps == 1:
         return jax.tree.map(lambda p: p[None], measured(contribution(0, 0)))
     mix = term.taps // term.pool_taps
@@ -65,20 +65,15 @@ def products(
     return lax.map(one, jnp.arange(term.taps))
 
 
-def contributions(term: Term) -> Callable[[Array | int, Array | int], Array]:
+def _contributions(term: Term) -> Callable[[Array | int, Array | int], Array]:
     """``(pool offset, kernel offset)`` to vhat at that tap, in the layout of the open sum."""
-    mix, switches = term.mix, term.switches
-    operand = term.operand if mix is None else mix.pad(term.operand, 0)
-    index = None
-    if switches is not None:
-        index = switches.index if mix is None else mix.pad(switches.index, -1)
+    reads, _ = _reads(term)
 
     def contribution(offset: Array | int, tap: Array | int) -> Array:
-        read = operand if mix is None else mix.gather(operand, tap)
-        if index is not None:
-            chosen = index if mix is None else mix.gather(index, tap)
+        read, chosen = reads(tap)
+        if chosen is not None:
             read = jnp.where(chosen == offset, read, 0)
-        return term.after(read if mix is None else mix.local(read, tap))
+        return term.after(read if term.mix is None else term.mix.local(read, tap))
 
     return contribution
 
@@ -90,8 +85,8 @@ def _reads(term: Term) -> tuple[Callable[[Array | int], tuple[Array, Array | Non
     if mix is None:
         return lambda _: (term.operand, index), term.layout
     operand = mix.pad(term.operand, 0)
-    chosen = mix.pad(index, -1) if index is not None else None
-    return lambda tap: (mix.gather(operand, tap), None if chosen is None else mix.gather(chosen, tap)), mix.gathered
+    padded = mix.pad(index, -1) if index is not None else None
+    return lambda tap: (mix.gather(operand, tap), None if padded is None else mix.gather(padded, tap)), mix.gathered
 
 
 def _mixing_taps(term: Term) -> int:
@@ -195,7 +190,7 @@ def _at_source(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Ar
     return jax.tree.map(lambda m: _by_offset(m.reshape((taps, term.pool_taps, *m.shape[3:])), layout), measured)
 
 
-def _safe_sqrt(square: jax.Array) -> jax.Array:
+def _safe_sqrt(square: Array) -> Array:
     """A square root whose derivative at zero is zero."""
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)

@@ -41,11 +41,23 @@ def images():
     return jax.random.normal(jax.random.key(1), (2, SIDE, SIDE, 3))
 
 
+@pytest.fixture
+def used(monkeypatch):
+    """Whether each term that could be measured at its source was."""
+    answers, choose = [], contributions._cheaper_at_source
+
+    def watched(*args, **options):
+        answers.append(choose(*args, **options))
+        return answers[-1]
+
+    monkeypatch.setattr(contributions, "_cheaper_at_source", watched)
+    return answers
+
+
 @pytest.mark.parametrize("bias", ["norm", "uniform", "none"])
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_both_sides_measure_the_same(monkeypatch, variables, images, bias, channels_last):
+def test_both_sides_measure_the_same(monkeypatch, used, variables, images, bias, channels_last):
     x = images if channels_last else jnp.moveaxis(images, -1, 1)
-    used = []
 
     def ratios_and_gradient():
         def f(v, x):
@@ -58,13 +70,6 @@ def test_both_sides_measure_the_same(monkeypatch, variables, images, bias, chann
 
         return jax.jit(jax.grad(loss, has_aux=True))(x)
 
-    choose = contributions._cheaper_at_source
-
-    def watched(*args, **options):
-        used.append(choose(*args, **options))
-        return used[-1]
-
-    monkeypatch.setattr(contributions, "_cheaper_at_source", watched)
     gradient, ratios = ratios_and_gradient()
     assert used == ([True, True] if bias == "norm" else [True])
     monkeypatch.setattr(contributions, "_cheaper_at_source", lambda *_, **__: False)
@@ -77,15 +82,7 @@ def test_both_sides_measure_the_same(monkeypatch, variables, images, bias, chann
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_only_whole_steps_that_widen_are_measured_at_the_source(monkeypatch, groups):
-    used = []
-    choose = contributions._cheaper_at_source
-
-    def watched(*args, **options):
-        used.append(choose(*args, **options))
-        return used[-1]
-
-    monkeypatch.setattr(contributions, "_cheaper_at_source", watched)
+def test_only_whole_steps_that_widen_are_measured_at_the_source(used, groups):
     kernel = jax.random.normal(jax.random.key(0), (3, 3, 4 // groups, 32))
 
     def f(kernel, x):

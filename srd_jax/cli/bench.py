@@ -68,8 +68,7 @@ def bench(
 
         costs = measure(compared, net.variables, images, rounds=rounds, advance=advance)
     device = jax.devices()[0]
-    cores = f", {os.process_cpu_count() if hasattr(os, 'process_cpu_count') else len(os.sched_getaffinity(0))} cores"
-    where = f"CPU{cores}" if device.platform == "cpu" else device.device_kind
+    where = f"CPU, {os.cpu_count()} cores" if device.platform == "cpu" else device.device_kind
     title = f"{model} at {extents(shape[1:3])} pixels, {batch} images, {dtype}, bias {bias}"
     show(table(f"{title}, {where}", _HEADINGS, [_row(name, cost, batch) for name, cost in costs.items()]))
     stem = f"bench_{model}_{shape[1]}_{batch}_{dtype}_{bias}"

@@ -61,7 +61,7 @@ def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence
             layout[axis_out] = source[axis_in]
         return tuple(layout)
 
-    whole = params["feature_group_count"] == 1
+    ungrouped = params["feature_group_count"] == 1
     on_positions = any(dim.is_position for axis in spatial_in for dim in value.layout[axis])
     if not on_positions or all(window.is_trivial for window in windows.values()):
         layout = out_layout(value.layout)
@@ -71,7 +71,7 @@ def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence
                 (Dim(CHANNEL, n),) if axis in spatial_out and n > 1 else dims
                 for axis, (dims, n) in enumerate(zip(layout, shape, strict=True))
             )
-        return extend(value, lambda x: bind(equation, x, kernel)[0], layout, alike=on_positions and whole)
+        return extend(value, lambda x: bind(equation, x, kernel)[0], layout, alike=on_positions and ungrouped)
 
     term, operand, biased = selection(interpreter, value)
     window = sliding(term.layout, windows)
@@ -88,7 +88,7 @@ def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence
             starts[spatial_kernel[i]], extents[spatial_kernel[i]] = offset, 1
         return bind(one_tap, read, lax.dynamic_slice(kernel, starts, extents))[0]
 
-    mix = Mix(window.step.taps, window.pad, window.gather, local, window.layout, alike=whole)
+    mix = Mix(window.step.taps, window.pad, window.gather, local, window.layout, alike=ungrouped)
     array = bind(equation, operand, kernel)[0]
     return mixed(term, array, out_layout(window.layout), mix, window.step, biased=biased)
 
