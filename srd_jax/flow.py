@@ -152,16 +152,16 @@ class Flow:
         dtype = jnp.promote_types(self.head.logits.dtype, jnp.float32)
 
         def seeds(places: Array, shape: tuple[int, ...]) -> Array:
-            one_hot = jax.nn.one_hot(places, prod(shape), dtype=dtype).reshape(shape)
-            return jnp.broadcast_to(one_hot, (n, *shape))
+            one_hot = jax.nn.one_hot(places, prod(shape), dtype=dtype).reshape((-1, *shape))
+            return jnp.broadcast_to(one_hot, (n, *one_hot.shape))
 
-        def backward(place: Array) -> Array:
-            maps = self._backward({index: seeds(place, grid)[:, None]})
+        def backward(places: Array) -> Array:
+            maps = self._backward({index: seeds(places, grid)})
             assert maps[0] is not None
-            return maps[0][:, 0]
+            return maps[0]
 
         def forward(pixel: Array) -> Array:
-            reached = self._forward(seeds(pixel, self.layers[0].grid)[:, None], index)
+            reached = self._forward(seeds(pixel, self.layers[0].grid), index)
             return reached.reshape((n, -1))[:, where]
 
         if direction == "backward":

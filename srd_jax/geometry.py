@@ -6,11 +6,14 @@ grids. Arrays here are scalar maps ``(..., *grid)``, grid axes last; NumPy array
 on shapes alone is known while tracing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import prod
+from operator import mul
 from typing import Any, TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -140,22 +143,62 @@ class Window:
         return Slice(tuple(box)).select(padded)
 
     def each(self, x: Scalars) -> Iterator[Scalars]:
-        """What ``select`` returns, tap by tap.
-
-        The positions of one phase of the stride are taken once, and every tap is a plain box of one phase. So the
-        transpose sums taps on the grid of a phase and puts zeros between positions once a phase, not once a tap: five
-        times as fast for a 7 x 7 window of stride 2.
-        """
+        """What ``select`` returns, tap by tap: a box of the positions of one phase of the stride, each taken once."""
         padded = self.pad.select(x)
         later = self.later_grid(padded.shape[padded.ndim - len(self.size) :])
         phases: dict[Grid, Scalars] = {}
-        for tap in np.ndindex(*self.size):
-            places = [divmod(o * d, s) for o, d, s in zip(tap, self.dilation, self.stride, strict=True)]
-            phase = tuple(offset for _, offset in places)
+        for phase, starts in self._places():
             if phase not in phases:
                 phases[phase] = padded[(..., *(slice(o, None, s) for o, s in zip(phase, self.stride, strict=True)))]
-            box = (slice(start, start + n) for (start, _), n in zip(places, later, strict=True))
+            box = (slice(start, start + n) for start, n in zip(starts, later, strict=True))
             yield phases[phase][(..., *box)]
+
+    def back(self, read: Sequence[Sequence[Any]], grid: Grid) -> Any:
+        """The transpose of ``each``: what the taps read, added up where they read it.
+
+        Every position of a phase gathers from its taps, so that no zeros lie between positions and products are made
+        where they are added.
+
+        Args:
+            read: for each tap the factors ``(..., *later grid)`` of what it read.
+            grid: the earlier grid.
+
+        Returns:
+            ``(..., *grid)``.
+        """
+        padded = jax.eval_shape(self.pad.select, jax.ShapeDtypeStruct(grid, jnp.float32)).shape
+        extent = tuple(-(-n // s) for n, s in zip(padded, self.stride, strict=True))
+        furthest = [(k - 1) * d // s for k, d, s in zip(self.size, self.dilation, self.stride, strict=True)]
+        spare = [q - n for q, n in zip(extent, self.later_grid(padded), strict=True)]
+        around = Pad(tuple((low, high, 0) for low, high in zip(furthest, spare, strict=True)))
+        sums: dict[Grid, Any] = {}
+        for (phase, starts), factors in zip(self._places(), read, strict=True):
+            box = tuple(slice(low - o, low - o + q) for low, o, q in zip(furthest, starts, extent, strict=True))
+            product = reduce(mul, (around.select(factor)[(..., *box)] for factor in factors))
+            sums[phase] = sums[phase] + product if phase in sums else product
+        full = self._woven(sums)[(..., *(slice(n) for n in padded))]
+        like = jax.ShapeDtypeStruct((*full.shape[: full.ndim - len(grid)], *grid), full.dtype)
+        (back,) = jax.linear_transpose(self.pad.select, like)(full)
+        return back
+
+    def _woven(self, phases: Mapping[Grid, Any]) -> Any:
+        """The positions of all phases in their places, zeros where a phase is missing."""
+        some = next(iter(phases.values()))
+        rank = len(self.stride)
+        lead = some.ndim - rank
+        if prod(self.stride) == 1:
+            return some
+        apart = jnp.stack([phases.get(phase, jnp.zeros_like(some)) for phase in np.ndindex(*self.stride)])
+        apart = apart.reshape((*self.stride, *some.shape))
+        order = [*range(rank, rank + lead), *(axis for i in range(rank) for axis in (rank + lead + i, i))]
+        sides = (n * s for n, s in zip(some.shape[lead:], self.stride, strict=True))
+        return apart.transpose(order).reshape((*some.shape[:lead], *sides))
+
+    def _places(self) -> Iterator[tuple[Grid, Grid]]:
+        """Tap by tap, which phase of the stride it reads and where in it the first window starts."""
+        for tap in np.ndindex(*self.size):
+            places = [divmod(o * d, s) for o, d, s in zip(tap, self.dilation, self.stride, strict=True)]
+            yield tuple(phase for _, phase in places), tuple(start for start, _ in places)
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,8 @@ class Head:
     def _per_class(self, use: Callable[[tuple[Array, ...]], Array], directions: Array) -> Array:
         """``use(G)`` for every direction in class space: (N, K, classes) to (N, K, positions)."""
         _, pull_back = jax.vjp(self._logits, self.values)
-        return in_turns(lambda u: use(pull_back(u)[0]), jnp.moveaxis(directions, 1, 0), _CLASSES_AT_ONCE)
+        every = jax.vmap(lambda u: use(pull_back(u)[0]), out_axes=1)
+        return in_turns(every, jnp.moveaxis(directions, 1, 0), _CLASSES_AT_ONCE)
 
     def _products(self, gradients: tuple[Array, ...]) -> Array:
         """< v_i , G_i >: (N, positions)."""

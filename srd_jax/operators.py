@@ -1,8 +1,9 @@
 """Edges: linear operators between the position grids of two PFV maps, made of sharing ratios.
 
 ``apply`` takes maps forward (effective receptive fields: ERF_j = sum_i mu_{i->j} ERF_i), ``transpose`` takes them
-backward (relevance: R_i = sum_j mu_{i->j} R_j). The second is the `jax.linear_transpose` of the first, so the two
-cannot disagree.
+backward (relevance: R_i = sum_j mu_{i->j} R_j). The second is the transpose of the first. It is written out, because
+`jax.linear_transpose` would scatter tap by tap what can be gathered position by position, which takes several times as
+long.
 """
 
 from collections.abc import Sequence
@@ -64,11 +65,8 @@ class Edge:
         Returns:
             (N, P, *source grid).
         """
-        if not self.steps and self.ratios is None:
-            return cast(Array, maps)
-        like = jax.ShapeDtypeStruct((*maps.shape[:2], *self.grid), maps.dtype)
-        (back,) = jax.linear_transpose(self.apply, like)(maps)
-        return back
+        ratios = None if self.ratios is None else self.ratios[:, :, None]
+        return cast(Array, _weigh_back(self.steps, ratios, maps, self.grid))
 
 
 def _weigh(steps: Sequence[Step], ratios: Array | np.ndarray, maps: Array | np.ndarray) -> Any:
@@ -82,3 +80,22 @@ def _weigh(steps: Sequence[Step], ratios: Array | np.ndarray, maps: Array | np.n
     if isinstance(step, Whole):
         return jnp.sum(jax.vmap(partial(_weigh, rest))(ratios, step.spread(maps)), 0)
     return reduce(add, (_weigh(rest, ratio, read) for ratio, read in zip(ratios, step.each(maps), strict=True)))
+
+
+def _weigh_back(steps: Sequence[Step], ratios: Any, maps: Any, grid: tuple[int, ...]) -> Any:
+    """``sum_t select_t^T(ratios[t] * maps)``, the transpose of `_weigh`; without ratios every one is 1."""
+    if not steps:
+        return maps if ratios is None else ratios[0] * maps
+    step, rest = steps[0], steps[1:]
+    later = jax.eval_shape(partial(step.select, tap=0), jax.ShapeDtypeStruct(grid, maps.dtype)).shape
+    like = jax.ShapeDtypeStruct((*maps.shape[:2], *grid), maps.dtype)
+    if ratios is None or not isinstance(step, Whole | Window):
+        (back,) = jax.linear_transpose(partial(step.select, tap=0), like)(_weigh_back(rest, ratios, maps, later))
+        return back
+    ratios = ratios.reshape((step.taps, count_taps(rest), *ratios.shape[1:]))
+    if isinstance(step, Whole):
+        (back,) = jax.linear_transpose(step.spread, like)(jax.vmap(lambda r: _weigh_back(rest, r, maps, later))(ratios))
+        return back
+    if rest:
+        return step.back([(_weigh_back(rest, ratio, maps, later),) for ratio in ratios], grid)
+    return step.back([(ratio[0], maps) for ratio in ratios], grid)

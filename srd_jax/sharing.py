@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from srd_jax import layout as lay
-from srd_jax.contributions import products
+from srd_jax.contributions import over_taps, products
 from srd_jax.geometry import valid_taps
 from srd_jax.values import Sum, Term
 
@@ -98,7 +98,7 @@ def _account(
             shares.append(Share(inner, norm, valid[id(part)]))
     if bias == "none":
         return shares
-    left_over = whole - reduce(add, [jnp.sum(share.inner, 0) for share in shares])
+    left_over = whole - reduce(add, [over_taps(share.inner) for share in shares])
     by_norm = level.biased and bias == "norm"
     parts: Sequence[Any] = _by_norm(shares) if by_norm else _even([share.valid for share in shares], x.dtype)
     return [
@@ -117,7 +117,7 @@ def _by_norm(shares: Sequence[Share]) -> list[jax.Array]:
     """s_{i->j} = ||vhat_{i->j}|| / sum_i' ||vhat_{i'->j}||, an even split where every contribution is zero."""
     norms = [share.norm for share in shares if share.norm is not None]
     assert len(norms) == len(shares)
-    total = sum(jnp.sum(norm, 0) for norm in norms)
+    total = reduce(add, map(over_taps, norms))
     some = total > 0
     safe = jnp.where(some, total, 1)
     even = _even([share.valid for share in shares], norms[0].dtype)

@@ -17,24 +17,23 @@ def in_turns(f: Callable[[Array], Array], xs: Shaped[Array, "x ..."], at_once: i
     several, and each device would then make all maps.
 
     Args:
-        f: x -> (N, ...).
+        f: (T, ...) for several x to (N, T, ...).
         xs: along the first axis.
         at_once: how many x there are in a turn.
     """
-    every = jax.vmap(f, out_axes=1)
     count = xs.shape[0]
     if not 0 < at_once < count:
-        return every(xs)
+        return f(xs)
     turns = count // at_once
     done = turns * at_once
     spread = xs[:done].reshape((at_once, turns, *xs.shape[1:]))
 
     def turn(i: int, made: Array) -> Array:
-        few = every(lax.dynamic_index_in_dim(spread, i, 1, keepdims=False))
+        few = f(lax.dynamic_index_in_dim(spread, i, 1, keepdims=False))
         return lax.dynamic_update_index_in_dim(made, few, i, 2)
 
-    like = jax.eval_shape(every, spread[:, 0])
+    like = jax.eval_shape(f, spread[:, 0])
     n, _, *shape = like.shape
     made = lax.fori_loop(0, turns, turn, jnp.zeros((n, at_once, turns, *shape), like.dtype))
     made = made.reshape((n, done, *shape))
-    return jnp.concatenate([made, every(xs[done:])], 1) if done < count else made
+    return jnp.concatenate([made, f(xs[done:])], 1) if done < count else made

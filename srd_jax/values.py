@@ -44,6 +44,7 @@ class Mix:
         local: ``(gathered, tap)`` to the tap's contribution in the layout of the step's output, position-wise.
         gathered: layout of what ``gather`` returns.
         alike: whether ``local`` does the same at every position, on arrays of any batch and grid.
+        summed: ``local`` in the form that is faster where nothing but one sum over channels is made of the result.
     """
 
     taps: int
@@ -52,6 +53,7 @@ class Mix:
     local: Callable[[jax.Array, jax.Array | int], jax.Array]
     gathered: Layout
     alike: bool = False
+    summed: Callable[[jax.Array, jax.Array | int], jax.Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,15 @@ def open_sum(value: Value) -> Sum:
     return Sum(value.array, value.layout, (Term(value, value.array, value.layout),))
 
 
-def extend(value: Value, fn: Linear, layout: Layout, *, step: Step | None = None, alike: bool = False) -> Value:
+def extend(
+    value: Value,
+    fn: Linear,
+    layout: Layout,
+    *,
+    step: Step | None = None,
+    alike: bool = False,
+    contribution: Linear | None = None,
+) -> Value:
     """Apply a linear position-wise function to a value and to each of its contributions.
 
     Args:
@@ -172,23 +182,26 @@ def extend(value: Value, fn: Linear, layout: Layout, *, step: Step | None = None
         step: how ``fn`` moves positions, None if it does not.
         alike: whether ``fn`` does the same at every position, on arrays of any batch and grid, as a product with
             constant weights does: then contributions can be measured where they come from.
+        contribution: ``fn`` in the form that is faster for contributions, which are many and are not kept.
     """
     array = fn(value.array)
     if isinstance(value, Map):
         if step is None:
             return replace(value, array=array, layout=layout, ref=-1)
         return Sum(array, layout, (Term(value, array, layout, (step,)),))
-    parts = tuple(_extend_part(part, fn, layout, step, alike) for part in value.parts)
+    parts = tuple(_extend_part(part, fn, contribution or fn, layout, step, alike) for part in value.parts)
     return replace(value, array=array, layout=layout, parts=parts, ref=-1, outside=False)
 
 
-def _extend_part(part: Sum | Term, fn: Linear, layout: Layout, step: Step | None, alike: bool) -> Sum | Term:
+def _extend_part(
+    part: Sum | Term, fn: Linear, contribution: Linear, layout: Layout, step: Step | None, alike: bool
+) -> Sum | Term:
     if isinstance(part, Sum):
-        parts = tuple(_extend_part(inner, fn, layout, step, alike) for inner in part.parts)
+        parts = tuple(_extend_part(inner, fn, contribution, layout, step, alike) for inner in part.parts)
         return replace(part, array=fn(part.array), layout=layout, parts=parts)
     steps = part.steps if step is None else (*part.steps, step)
     moved = part.after_mix + (step is not None)
-    return replace(part, chain=(*part.chain, fn), steps=steps, after_mix=moved, alike=part.alike and alike)
+    return replace(part, chain=(*part.chain, contribution), steps=steps, after_mix=moved, alike=part.alike and alike)
 
 
 def select(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layout: Layout, step: Step | None) -> Value:

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from math import prod
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import primitives as jp
 
@@ -71,26 +75,69 @@ def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence
                 (Dim(CHANNEL, n),) if axis in spatial_out and n > 1 else dims
                 for axis, (dims, n) in enumerate(zip(layout, shape, strict=True))
             )
-        return extend(value, lambda x: bind(equation, x, kernel)[0], layout, alike=on_positions and ungrouped)
+        return extend(
+            value,
+            lambda x: bind(equation, x, kernel)[0],
+            layout,
+            alike=on_positions and ungrouped,
+            contribution=(lambda vhat: _by_channels(equation, vhat, kernel)) if on_positions else None,
+        )
 
     term, operand, biased = selection(interpreter, value)
     window = sliding(term.layout, windows)
-    plain = dict(params, window_strides=(1,) * len(spatial_in), padding=((0, 0),) * len(spatial_in))
-    plain |= {"lhs_dilation": (1,) * len(spatial_in), "rhs_dilation": (1,) * len(spatial_in)}
-    one_tap = replace(equation, params=plain)
     order = sorted(range(len(spatial_in)), key=lambda i: lay.grid_axis(term.layout, spatial_in[i]))
     sizes = [kernel.shape[spatial_kernel[i]] for i in order]
 
-    def local(read: jax.Array, tap: jax.Array | int) -> jax.Array:
+    def at(tap: jax.Array | int) -> jax.Array:
         starts: list[jax.Array | int] = [0] * kernel.ndim
         extents = list(kernel.shape)
-        for i, offset in zip(order, jax.numpy.unravel_index(tap, sizes), strict=True):
+        for i, offset in zip(order, jnp.unravel_index(tap, sizes), strict=True):
             starts[spatial_kernel[i]], extents[spatial_kernel[i]] = offset, 1
-        return bind(one_tap, read, lax.dynamic_slice(kernel, starts, extents))[0]
+        return lax.dynamic_slice(kernel, starts, extents)
 
-    mix = Mix(window.step.taps, window.pad, window.gather, local, window.layout, alike=ungrouped)
+    def local(read: jax.Array, tap: jax.Array | int) -> jax.Array:
+        return _by_channels(equation, read, at(tap))
+
+    plain = dict(params, window_strides=(1,) * len(spatial_in), padding=((0, 0),) * len(spatial_in))
+    plain |= {"lhs_dilation": (1,) * len(spatial_in), "rhs_dilation": (1,) * len(spatial_in)}
+    one_tap = replace(equation, params=plain)
+
+    def summed(read: jax.Array, tap: jax.Array | int) -> jax.Array:
+        return bind(one_tap, read, at(tap))[0]
+
+    mix = Mix(
+        window.step.taps,
+        window.pad,
+        window.gather,
+        local,
+        window.layout,
+        alike=ungrouped,
+        summed=summed if ungrouped else None,
+    )
     array = bind(equation, operand, kernel)[0]
     return mixed(term, array, out_layout(window.layout), mix, window.step, biased=biased)
+
+
+def _by_channels(equation: Equation, read: jax.Array, tap: jax.Array) -> jax.Array:
+    """One tap of a convolution as a matrix product: on a CPU, half the time of a 1 x 1 convolution."""
+    params = equation.params
+    numbers, groups = params["dimension_numbers"], params["feature_group_count"]
+    made, taken, *spatial = numbers.rhs_spec
+    weights, axis = jnp.squeeze(tap, spatial), int(taken > made)
+    v = jnp.transpose(read, (numbers.lhs_spec[0], *numbers.lhs_spec[2:], numbers.lhs_spec[1]))
+    places = v.shape[:-1]
+    product = partial(
+        lax.dot_general, precision=params["precision"], preferred_element_type=params["preferred_element_type"]
+    )
+    if groups == 1:
+        vhat = product(v.reshape((-1, v.shape[-1])), weights, (((1,), (axis,)), ((), ())))
+    else:
+        weights = jnp.moveaxis(weights, axis, 1)
+        weights = weights.reshape((groups, -1, weights.shape[1]))
+        by_group = product(v.reshape((prod(places), groups, -1)), weights, (((2,), (2,)), ((1,), (0,))))
+        vhat = jnp.moveaxis(by_group, 0, 1)
+    order = np.argsort((numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1]))
+    return jnp.transpose(vhat.reshape((*places, -1)), tuple(order))
 
 
 def _with_positions(interpreter: Interpreter, equation: Equation, value: Value, spec: Sequence[int]) -> Value:
