@@ -13,6 +13,7 @@ after another in `jax.lax.map`, and each ends in one number a position.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -166,73 +167,69 @@ def _matrices(term: Term, gathered: Layout, layout: Layout) -> Float[Array, "tap
 
 
 def _at_source(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Array, Array | None]:
-    """< v , A_t^T X > and < v , A_t^T A_t v >^(1/2), as many taps at once as fit into X's channels."""
-    mix = term.mix
-    few = lay.channels(term.layout if mix is None else mix.gathered)
-    many = lay.channels(layout)
-    matrices = _matrices(term, term.layout if mix is None else mix.gathered, layout).astype(x.dtype)
-    grams = jnp.einsum("tio,tjo->tij", matrices, matrices)
-    taps = matrices.shape[0]
-    at_once = max(n for n in range(1, taps + 1) if taps % n == 0 and (n == 1 or n * few <= many))
-    rows = lay.to_pfvs(x, layout).reshape((-1, many))
-    measure = (_on_planes if few <= _PLANES and term.switches is None else _on_pfvs)(term, norms=norms)
-
-    @jax.checkpoint
-    def some(first: Array) -> tuple[Array, Array | None]:
-        each = lax.dynamic_slice_in_dim(matrices, first, at_once)
-        back = lax.dot_general(each.reshape((-1, many)), rows, (((1,), (1,)), ((), ())))
-        back = back.reshape((at_once, few, lay.batch(layout), *lay.grid(layout)))
-        measured = [measure(first + i, back[i], grams[first + i]) for i in range(at_once)]
-        return jax.tree.map(lambda *parts: jnp.stack(parts), *measured)
-
-    measured = lax.map(some, jnp.arange(0, taps, at_once))
-    return jax.tree.map(lambda m: _by_offset(m.reshape((taps, term.pool_taps, *m.shape[3:])), layout), measured)
+    """< v , A_t^T X > and < v , A_t^T A_t v >^(1/2)."""
+    gathered = term.layout if term.mix is None else term.mix.gathered
+    rows = lay.to_pfvs(x, layout).reshape((-1, lay.channels(layout)))
+    matrices = _matrices(term, gathered, layout).astype(x.dtype)
+    grams = jnp.einsum("tio,tjo->tij", matrices, matrices) if norms else None
+    by_plane = lay.channels(gathered) <= _PLANES and term.switches is None
+    measured = (_by_plane if by_plane else _by_pfv)(term, rows, matrices, grams)
+    return jax.tree.map(partial(_by_offset, layout=layout), measured)
 
 
-_Measure = Callable[[Array, Array, Array], tuple[Array, Array | None]]
-"""``(tap, A_t^T X, A_t^T A_t)``, channels first, to the inner products and norms of every pool offset."""
+def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> tuple[Array, Array | None]:
+    """One array a channel: few channels are summed quickest where positions are innermost.
 
-
-def _on_planes(term: Term, *, norms: bool) -> _Measure:
-    """One array a channel: XLA sums few channels quickest where positions are innermost."""
+    As many taps at once as fit into X's channels.
+    """
     mix, axis = term.mix, lay.axis_of(term.layout, CHANNEL)
     assert axis is not None
     padded = term.operand if mix is None else mix.pad(term.operand, 0)
     planes = [lax.slice_in_dim(padded, i, i + 1, axis=axis) for i in range(padded.shape[axis])]
     gathered = term.layout if mix is None else mix.gathered
     of_plane = tuple((Dim(CHANNEL, 1),) if dim.kind == CHANNEL else (dim,) for (dim,) in gathered)
+    taps, few, many = matrices.shape
+    at_once = max(n for n in range(1, taps + 1) if taps % n == 0 and (n == 1 or n * few <= many))
 
-    def measure(tap: Array, back: Array, gram: Array) -> tuple[Array, Array | None]:
+    def one(tap: Array, back: Array) -> tuple[Array, Array | None]:
         reads = (plane if mix is None else mix.gather(plane, tap) for plane in planes)
-        v = [lay.to_pfvs(read, of_plane)[..., 0].astype(back.dtype) for read in reads]
+        v = [lay.to_pfvs(read, of_plane).reshape(-1).astype(rows.dtype) for read in reads]
         inner = sum(v_i * back_i for v_i, back_i in zip(v, back, strict=True))
-        if not norms:
-            return inner[None], None
-        turned = (sum(g_ij * v_j for g_ij, v_j in zip(row, v, strict=True)) for row in gram)
-        square = sum(v_i * turned_i for v_i, turned_i in zip(v, turned, strict=True))
-        return inner[None], _safe_sqrt(square)[None]
+        if grams is None:
+            return inner, None
+        turned = (sum(g_ij * v_j for g_ij, v_j in zip(row, v, strict=True)) for row in grams[tap])
+        return inner, _safe_sqrt(sum(v_i * turned_i for v_i, turned_i in zip(v, turned, strict=True)))
 
-    return measure
+    @jax.checkpoint
+    def some(first: Array) -> tuple[Array, Array | None]:
+        each = lax.dynamic_slice_in_dim(matrices, first, at_once)
+        back = lax.dot_general(each.reshape((-1, many)), rows, (((1,), (1,)), ((), ()))).reshape((at_once, few, -1))
+        return jax.tree.map(lambda *parts: jnp.stack(parts), *(one(first + i, back[i]) for i in range(at_once)))
+
+    measured = lax.map(some, jnp.arange(0, taps, at_once))
+    return jax.tree.map(lambda m: m.reshape((taps, 1, -1)), measured)
 
 
-def _on_pfvs(term: Term, *, norms: bool) -> _Measure:
+def _by_pfv(term: Term, rows: Array, matrices: Array, grams: Array | None) -> tuple[Array, Array | None]:
     """PFV by PFV, which a max pool divides among its offsets."""
     reads, gathered = _reads(term)
+    few = lay.channels(gathered)
 
-    def measure(tap: Array, back: Array, gram: Array) -> tuple[Array, Array | None]:
+    @jax.checkpoint
+    def one(tap: Array) -> tuple[Array, Array | None]:
         read, chosen = reads(tap)
-        v = lay.to_pfvs(read, gathered).astype(back.dtype)
-        against = jnp.moveaxis(back, 0, -1)
-        switches = None if chosen is None else lay.to_pfvs(chosen, gathered)
+        v = lay.to_pfvs(read, gathered).reshape((-1, few)).astype(rows.dtype)
+        switches = None if chosen is None else lay.to_pfvs(chosen, gathered).reshape((-1, few))
+        back = rows @ matrices[tap].T
 
         def of_offset(offset: Array) -> tuple[Array, Array | None]:
             part = v if switches is None else jnp.where(switches == offset, v, 0)
-            inner = jnp.sum(part * against, -1)
-            return inner, _safe_sqrt(jnp.sum(part * (part @ gram), -1)) if norms else None
+            inner = jnp.sum(part * back, 1)
+            return inner, None if grams is None else _safe_sqrt(jnp.sum(part * (part @ grams[tap]), 1))
 
         return lax.map(of_offset, jnp.arange(term.pool_taps))
 
-    return measure
+    return lax.map(one, jnp.arange(matrices.shape[0]))
 
 
 def over_taps(by_tap: Float[Array, "taps ..."]) -> Float[Array, "..."]:
