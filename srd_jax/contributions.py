@@ -193,7 +193,7 @@ def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> 
 
     def one(tap: Array, back: Array) -> tuple[Array, Array | None]:
         reads = (plane if mix is None else mix.gather(plane, tap) for plane in planes)
-        v = [lay.to_pfvs(read, of_plane).reshape(-1).astype(rows.dtype) for read in reads]
+        v = [lay.to_pfvs(read, of_plane)[..., 0].astype(rows.dtype) for read in reads]
         inner = sum(v_i * back_i for v_i, back_i in zip(v, back, strict=True))
         if grams is None:
             return inner, None
@@ -203,11 +203,12 @@ def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> 
     @jax.checkpoint
     def some(first: Array) -> tuple[Array, Array | None]:
         each = lax.dynamic_slice_in_dim(matrices, first, at_once)
-        back = lax.dot_general(each.reshape((-1, many)), rows, (((1,), (1,)), ((), ()))).reshape((at_once, few, -1))
+        back = lax.dot_general(each.reshape((-1, many)), rows, (((1,), (1,)), ((), ())))
+        back = back.reshape((at_once, few, lay.batch(gathered), *lay.grid(gathered)))
         return jax.tree.map(lambda *parts: jnp.stack(parts), *(one(first + i, back[i]) for i in range(at_once)))
 
     measured = lax.map(some, jnp.arange(0, taps, at_once))
-    return jax.tree.map(lambda m: m.reshape((taps, 1, -1)), measured)
+    return jax.tree.map(lambda m: m.reshape((taps, 1, *m.shape[2:])), measured)
 
 
 def _by_pfv(term: Term, rows: Array, matrices: Array, grams: Array | None) -> tuple[Array, Array | None]:
