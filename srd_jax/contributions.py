@@ -14,6 +14,7 @@ after another in `jax.lax.map`, and each ends in one number a position.
 
 from collections.abc import Callable
 from functools import partial
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,9 @@ from srd_jax.layout import BATCH, CHANNEL, Dim, Layout
 from srd_jax.values import Term
 
 __all__ = ["over_taps", "products"]
+
+_OFFSETS = 4
+"""Up to how many offsets of a max pool are summed in one pass: those of a 2 x 2 window. More are quicker in turn."""
 
 _PLANES = 4
 """Up to how many channels are measured one at a time: those of a photo."""
@@ -103,21 +107,27 @@ def _mixing_taps(term: Term) -> int:
 def _pulled_back(term: Term, x: Array, layout: Layout) -> Array:
     """< v , A_t^T X > for a max pool before any linear step."""
     reads, gathered = _reads(term)
-    mix, pool = term.mix, term.pool_taps
+    mix = term.mix
 
     @jax.checkpoint
     def one(tap: Array) -> Array:
         read, chosen = reads(tap)
+        assert chosen is not None
         like = jax.ShapeDtypeStruct(read.shape, read.dtype)
         back = jax.linear_transpose(lambda v: term.after(v if mix is None else mix.local(v, tap)).astype(x.dtype), like)
         product = read.astype(x.dtype) * back(x)[0].astype(x.dtype)
-
-        def of_offset(offset: Array) -> Array:
-            return lay.channel_sum(jnp.where(chosen == offset, product, 0), gathered)
-
-        return lax.map(of_offset, jnp.arange(pool))
+        return _by_switch(lay.to_rows(product, gathered), lay.to_rows(chosen, gathered), term.pool_taps)
 
     return _by_offset(lax.map(one, jnp.arange(_mixing_taps(term))), layout)
+
+
+def _by_switch(rows: Array, switches: Array, offsets: int) -> Float[Array, "offsets rows"]:
+    """The sum over channels for every offset of a max pool, in one pass where there are few."""
+    if offsets > _OFFSETS:
+        return lax.map(lambda offset: jnp.sum(jnp.where(switches == offset, rows, 0), 1), jnp.arange(offsets))
+    parts = [jnp.where(switches == offset, rows, 0) for offset in range(offsets)]
+    zeros = [jnp.zeros((), rows.dtype)] * offsets
+    return jnp.stack(lax.reduce(parts, zeros, partial(jax.tree.map, add), (1,)))
 
 
 def _by_offset(by_tap: Array, layout: Layout) -> Array:
@@ -169,7 +179,7 @@ def _matrices(term: Term, gathered: Layout, layout: Layout) -> Float[Array, "tap
 def _at_source(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Array, Array | None]:
     """< v , A_t^T X > and < v , A_t^T A_t v >^(1/2)."""
     gathered = term.layout if term.mix is None else term.mix.gathered
-    rows = lay.to_pfvs(x, layout).reshape((-1, lay.channels(layout)))
+    rows = lay.to_rows(x, layout)
     matrices = _matrices(term, gathered, layout).astype(x.dtype)
     grams = jnp.einsum("tio,tjo->tij", matrices, matrices) if norms else None
     by_plane = lay.channels(gathered) <= _PLANES and term.switches is None
@@ -214,23 +224,27 @@ def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> 
 def _by_pfv(term: Term, rows: Array, matrices: Array, grams: Array | None) -> tuple[Array, Array | None]:
     """PFV by PFV, which a max pool divides among its offsets."""
     reads, gathered = _reads(term)
-    few = lay.channels(gathered)
 
     @jax.checkpoint
     def one(tap: Array) -> tuple[Array, Array | None]:
         read, chosen = reads(tap)
-        v = lay.to_pfvs(read, gathered).reshape((-1, few)).astype(rows.dtype)
-        switches = None if chosen is None else lay.to_pfvs(chosen, gathered).reshape((-1, few))
-        back = rows @ matrices[tap].T
-
-        def of_offset(offset: Array) -> tuple[Array, Array | None]:
-            part = v if switches is None else jnp.where(switches == offset, v, 0)
-            inner = jnp.sum(part * back, 1)
-            return inner, None if grams is None else _safe_sqrt(jnp.sum(part * (part @ grams[tap]), 1))
-
-        return lax.map(of_offset, jnp.arange(term.pool_taps))
+        v = lay.to_rows(read, gathered).astype(rows.dtype)
+        product = v * (rows @ matrices[tap].T)
+        if chosen is None:
+            return jnp.sum(product, 1)[None], None if grams is None else _norm(v, grams[tap])[None]
+        switches = lay.to_rows(chosen, gathered)
+        inner = _by_switch(product, switches, term.pool_taps)
+        if grams is None:
+            return inner, None
+        gram = grams[tap]
+        norm = lax.map(lambda offset: _norm(jnp.where(switches == offset, v, 0), gram), jnp.arange(term.pool_taps))
+        return inner, norm
 
     return lax.map(one, jnp.arange(matrices.shape[0]))
+
+
+def _norm(v: Array, gram: Array) -> Array:
+    return _safe_sqrt(jnp.sum(v * (v @ gram), 1))
 
 
 def over_taps(by_tap: Float[Array, "taps ..."]) -> Float[Array, "..."]:

@@ -125,9 +125,9 @@ class Head:
                 parts = [v * g for v, g in pairs]
             return jnp.concatenate([part.reshape((part.shape[0], -1)) for part in parts], 1)
 
-        flat = self._per_class(products, directions)
+        flat, logits = self._per_class(products, directions)
         if self.kind == "linear":
-            flat = flat + self._left_over(flat, directions) / flat.shape[-1]
+            flat = flat + _left_over(logits, flat, directions) / flat.shape[-1]
         shapes = [(*grid, lay.channels(layout)) for grid, layout in zip(self.grids, self.layouts, strict=True)]
         ends = [sum(prod(shape) for shape in shapes[: i + 1]) for i in range(len(shapes))]
         split = zip(jnp.split(flat, ends[:-1], -1), shapes, strict=True)
@@ -141,11 +141,14 @@ class Head:
         known.update(zip(self.refs, values, strict=True))
         return evaluate(self.equations, known, self.output)
 
-    def _per_class(self, use: Callable[[tuple[Array, ...]], Array], directions: Array) -> Array:
-        """``use(G)`` for every direction in class space: (N, K, classes) to (N, K, positions)."""
-        _, pull_back = jax.vjp(self._logits, self.values)
+    def _per_class(self, use: Callable[[tuple[Array, ...]], Array], directions: Array) -> tuple[Array, Array]:
+        """``use(G)`` for every direction in class space, (N, K, classes) to (N, K, positions), and y.
+
+        y comes with its gradient: where nobody else asks for ``logits``, they are not computed twice.
+        """
+        logits, pull_back = jax.vjp(self._logits, self.values)
         every = jax.vmap(lambda u: use(pull_back(u)[0]), out_axes=1)
-        return in_turns(every, jnp.moveaxis(directions, 1, 0), _CLASSES_AT_ONCE)
+        return in_turns(every, jnp.moveaxis(directions, 1, 0), _CLASSES_AT_ONCE), logits
 
     def _products(self, gradients: tuple[Array, ...]) -> Array:
         """< v_i , G_i >: (N, positions)."""
@@ -173,31 +176,32 @@ class Head:
         each = zip(self.values, gradients, self.layouts, strict=True)
         return [(pfvs(v, layout), pfvs(g, layout)) for v, g, layout in each]
 
-    def _left_over(self, products: Array, directions: Array) -> Array:
-        """y_c - sum_i < v_i , G_i >: (N, K, 1)."""
-        wide = self.logits.astype(products.dtype)[:, None]
-        return jnp.sum(wide * directions, -1, keepdims=True) - jnp.sum(products, -1, keepdims=True)
-
     def _linear(self, directions: Array) -> Array:
-        products = self._per_class(self._products, directions)
-        return products + self._left_over(products, directions) / products.shape[-1]
+        products, logits = self._per_class(self._products, directions)
+        return products + _left_over(logits, products, directions) / products.shape[-1]
 
     def _sharing(self, directions: Array) -> Array:
         """Each logit a PFV of one channel: < v_i , G_i > and its share of the rest."""
-        products = self._per_class(self._products, directions)
+        products, logits = self._per_class(self._products, directions)
         if self.bias == "none":
             return products
         size = jnp.abs(products) if self.bias == "norm" else jnp.ones_like(products)
         total = jnp.sum(size, -1, keepdims=True)
         share = jnp.where(total > 0, size / jnp.where(total > 0, total, 1), 1 / products.shape[-1])
-        return products + share * self._left_over(products, directions)
+        return products + share * _left_over(logits, products, directions)
 
     def _gradcam(self, directions: Array) -> Array:
         """relu(sum_k a_k v_k), a_k the mean over positions of d y_c / d v_k."""
-        return self._per_class(self._cam, directions)
+        return self._per_class(self._cam, directions)[0]
 
     def _unflatten(self, maps: Array) -> dict[int, Array]:
         grids = dict(zip(self.nodes, self.grids, strict=True))
         ends = list(accumulate(map(prod, grids.values())))
         parts = zip(grids.items(), jnp.split(maps, ends[:-1], -1), strict=True)
         return {node: part.reshape((*maps.shape[:2], *grid)) for (node, grid), part in parts}
+
+
+def _left_over(logits: Array, products: Array, directions: Array) -> Array:
+    """y_c - sum_i < v_i , G_i >: (N, K, 1)."""
+    wide = logits.astype(products.dtype)[:, None]
+    return jnp.sum(wide * directions, -1, keepdims=True) - jnp.sum(products, -1, keepdims=True)

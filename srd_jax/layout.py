@@ -194,6 +194,11 @@ def to_pfvs(array: jax.Array, layout: Layout) -> jax.Array:
     return jnp.transpose(array, order).reshape((n, *grid(layout), -1))
 
 
+def to_rows(array: jax.Array, layout: Layout) -> jax.Array:
+    """Bring an array to ``(N * positions, C)``: one PFV a row."""
+    return to_pfvs(array, layout).reshape((-1, channels(layout)))
+
+
 def channel_sum(array: jax.Array, layout: Layout) -> jax.Array:
     """Sum over everything that is neither image nor position: ``(N, *grid)``.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import primitives as jp
 
@@ -54,7 +55,7 @@ def _first_maximum(x: jax.Array, window: SlidingWindow) -> tuple[jax.Array, jax.
     highest = reads[0]
     for read in reads[1:]:
         highest = jnp.maximum(highest, read)
-    index = jnp.zeros(highest.shape, jnp.int32)
+    index = jnp.zeros(highest.shape, np.min_scalar_type(-window.step.taps))
     for tap in reversed(range(len(reads))):
         index = jnp.where(reads[tap] == highest, tap, index)
     return highest, lax.stop_gradient(index)
