@@ -92,3 +92,28 @@ def test_only_whole_steps_that_widen_are_measured_at_the_source(used, groups):
 
     srd.explain(f)(kernel, jnp.ones((1, SIDE, SIDE, 4)))
     assert used == [groups == 1]
+
+
+@pytest.mark.parametrize("offsets", [1, 3, contributions._OFFSETS, contributions._OFFSETS + 2])
+def test_every_channel_counts_at_its_own_offset(offsets):
+    rows = jax.random.normal(jax.random.key(3), (7, 5))
+    switches = jax.random.randint(jax.random.key(4), (7, 5), -1, offsets).astype(jnp.int8)
+
+    def total(rows):
+        return contributions._by_switch(rows, switches, offsets)
+
+    expected = [np.where(np.asarray(switches) == offset, rows, 0).sum(1) for offset in range(offsets)]
+    np.testing.assert_allclose(jax.jit(total)(rows), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.vmap(total)(jnp.stack([rows, -rows]))[1], np.negative(expected), atol=1e-6)
+    for derivative in (jax.jacrev, jax.jacfwd):
+        slope = derivative(lambda rows: jnp.sum(jnp.arange(1.0, offsets + 1)[:, None] * total(rows)))(rows)
+        np.testing.assert_allclose(slope, np.asarray(switches) + 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_taps_add_up(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        by_tap = jax.random.normal(jax.random.key(5), (49, 2, 3, 4), dtype)
+        total = contributions.over_taps(by_tap)
+        assert total.dtype == by_tap.dtype
+        np.testing.assert_allclose(total, np.asarray(by_tap).sum(0), atol=1e-5 if dtype == "float32" else 1e-13)
