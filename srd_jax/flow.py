@@ -152,7 +152,7 @@ class Flow:
         dtype = jnp.promote_types(self.head.logits.dtype, jnp.float32)
 
         def seeds(places: Array, shape: tuple[int, ...]) -> Array:
-            one_hot = jax.nn.one_hot(places, prod(shape), dtype=dtype).reshape((-1, *shape))
+            one_hot = jax.nn.one_hot(places, prod(shape), dtype=dtype).reshape((places.size, *shape))
             return jnp.broadcast_to(one_hot, (n, *one_hot.shape))
 
         def backward(places: Array) -> Array:
