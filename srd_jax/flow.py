@@ -10,7 +10,6 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -160,15 +159,15 @@ class Flow:
             assert maps[0] is not None
             return maps[0]
 
-        def forward(pixel: Array) -> Array:
-            reached = self._forward(seeds(pixel, self.layers[0].grid), index)
-            return reached.reshape((n, -1))[:, where]
+        def forward(places: Array) -> Array:
+            reached = self._forward(seeds(places, self.layers[0].grid), index)
+            return reached.reshape((n, places.size, -1))[..., where]
 
         if direction == "backward":
             return in_turns(backward, where, chunk)
         if direction == "forward":
-            columns = lax.map(forward, jnp.arange(pixels), batch_size=min(chunk, pixels))
-            return jnp.moveaxis(columns, 0, -1).reshape((n, where.shape[0], *self.layers[0].grid))
+            columns = in_turns(forward, jnp.arange(pixels), chunk)
+            return jnp.swapaxes(columns, 1, 2).reshape((n, where.shape[0], *self.layers[0].grid))
         raise ValueError(f'direction must be "backward" or "forward", not {direction!r}')
 
     def _index(self, name: str) -> int:

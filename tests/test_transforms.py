@@ -135,8 +135,11 @@ def test_forward_fields_equal_backward_fields_at_every_layer():
         ahead = jax.jit(lambda flow, name=layer.name: flow.erf(name, direction="forward", chunk=32))(flow)
         np.testing.assert_allclose(ahead, back, atol=1e-6)
         np.testing.assert_allclose(back.sum((-2, -1)), 1, atol=1e-5)
-    none = jax.eval_shape(lambda flow: flow.erf(flow.layers[-1].name, np.zeros((0, 2), int)), flow)
-    assert none.shape == (1, 0, *flow.layers[0].grid)
+    for way in ("backward", "forward"):
+        none = jax.eval_shape(
+            lambda flow, w=way: flow.erf(flow.layers[-1].name, np.zeros((0, 2), int), direction=w), flow
+        )
+        assert none.shape == (1, 0, *flow.layers[0].grid)
 
 
 def test_against_the_value_after_the_activation_nothing_is_lost():
