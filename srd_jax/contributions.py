@@ -25,7 +25,7 @@ from srd_jax import layout as lay
 from srd_jax.layout import BATCH, CHANNEL, Dim, Layout
 from srd_jax.values import Term
 
-__all__ = ["over_taps", "products"]
+__all__ = ["products"]
 
 _OFFSETS = 4
 """Up to how many offsets of a max pool are summed in one pass: those of a 2 x 2 window. More are quicker in turn."""
@@ -75,8 +75,7 @@ def products(
 
 def _contributions(term: Term, *, summed: bool) -> Callable[[Array | int, Array | int], Array]:
     """``(pool offset, kernel offset)`` to vhat at that tap, in the layout of the open sum."""
-    reads, _ = _reads(term)
-    mix = term.mix
+    reads, mix = _reads(term), term.mix
 
     def contribution(offset: Array | int, tap: Array | int) -> Array:
         read, chosen = reads(tap)
@@ -89,15 +88,15 @@ def _contributions(term: Term, *, summed: bool) -> Callable[[Array | int, Array 
     return contribution
 
 
-def _reads(term: Term) -> tuple[Callable[[Array | int], tuple[Array, Array | None]], Layout]:
-    """``tap`` to what every later position reads at that tap of the mixing step, and its switches; their layout."""
+def _reads(term: Term) -> Callable[[Array | int], tuple[Array, Array | None]]:
+    """``tap`` to what every later position reads at that tap of the mixing step, and its switches."""
     mix, switches = term.mix, term.switches
     index = switches.index if switches is not None else None
     if mix is None:
-        return lambda _: (term.operand, index), term.layout
+        return lambda _: (term.operand, index)
     operand = mix.pad(term.operand, 0)
     padded = mix.pad(index, -1) if index is not None else None
-    return lambda tap: (mix.gather(operand, tap), None if padded is None else mix.gather(padded, tap)), mix.gathered
+    return lambda tap: (mix.gather(operand, tap), None if padded is None else mix.gather(padded, tap))
 
 
 def _mixing_taps(term: Term) -> int:
@@ -106,8 +105,7 @@ def _mixing_taps(term: Term) -> int:
 
 def _pulled_back(term: Term, x: Array, layout: Layout) -> Array:
     """< v , A_t^T X > for a max pool before any linear step."""
-    reads, gathered = _reads(term)
-    mix = term.mix
+    reads, mix = _reads(term), term.mix
 
     @jax.checkpoint
     def one(tap: Array) -> Array:
@@ -116,7 +114,7 @@ def _pulled_back(term: Term, x: Array, layout: Layout) -> Array:
         like = jax.ShapeDtypeStruct(read.shape, read.dtype)
         back = jax.linear_transpose(lambda v: term.after(v if mix is None else mix.local(v, tap)).astype(x.dtype), like)
         product = read.astype(x.dtype) * back(x)[0].astype(x.dtype)
-        return _by_switch(lay.to_rows(product, gathered), lay.to_rows(chosen, gathered), term.pool_taps)
+        return _by_switch(lay.to_rows(product, term.gathered), lay.to_rows(chosen, term.gathered), term.pool_taps)
 
     return _by_offset(lax.map(one, jnp.arange(_mixing_taps(term))), layout)
 
@@ -137,8 +135,7 @@ def _by_offset(by_tap: Array, layout: Layout) -> Array:
 
 def _cheaper_at_source(term: Term, layout: Layout, *, norms: bool) -> bool:
     """Whether a term is one matrix A_t a tap, and has so few channels at its source that it is measured there."""
-    mix = term.mix
-    gathered = term.layout if mix is None else mix.gathered
+    mix, gathered = term.mix, term.gathered
     if not (term.alike and (mix is None or mix.alike) and _is_plain(gathered) and _is_plain(layout)):
         return False
     few, many, pool = lay.channels(gathered), lay.channels(layout), term.pool_taps
@@ -158,11 +155,11 @@ def _is_plain(layout: Layout) -> bool:
     )
 
 
-def _matrices(term: Term, gathered: Layout, layout: Layout) -> Float[Array, "taps few many"]:
+def _matrices(term: Term, layout: Layout) -> Float[Array, "taps few many"]:
     """A_t^T of every tap of the mixing step: the contributions of the unit vectors."""
-    few = lay.channels(gathered)
+    few = lay.channels(term.gathered)
     units = jnp.eye(few, dtype=term.operand.dtype).reshape(
-        [1 if dim.is_position else few for axis in gathered for dim in axis]
+        [1 if dim.is_position else few for axis in term.gathered for dim in axis]
     )
     channel_first = [dim.kind for axis in layout for dim in axis if not dim.is_position] == [CHANNEL, BATCH]
 
@@ -178,11 +175,10 @@ def _matrices(term: Term, gathered: Layout, layout: Layout) -> Float[Array, "tap
 
 def _at_source(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Array, Array | None]:
     """< v , A_t^T X > and < v , A_t^T A_t v >^(1/2)."""
-    gathered = term.layout if term.mix is None else term.mix.gathered
     rows = lay.to_rows(x, layout)
-    matrices = _matrices(term, gathered, layout).astype(x.dtype)
+    matrices = _matrices(term, layout).astype(x.dtype)
     grams = jnp.einsum("tio,tjo->tij", matrices, matrices) if norms else None
-    by_plane = lay.channels(gathered) <= _PLANES and term.switches is None
+    by_plane = lay.channels(term.gathered) <= _PLANES and term.switches is None
     measured = (_by_plane if by_plane else _by_pfv)(term, rows, matrices, grams)
     return jax.tree.map(partial(_by_offset, layout=layout), measured)
 
@@ -196,8 +192,7 @@ def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> 
     assert axis is not None
     padded = term.operand if mix is None else mix.pad(term.operand, 0)
     planes = [lax.slice_in_dim(padded, i, i + 1, axis=axis) for i in range(padded.shape[axis])]
-    gathered = term.layout if mix is None else mix.gathered
-    of_plane = tuple((Dim(CHANNEL, 1),) if dim.kind == CHANNEL else (dim,) for (dim,) in gathered)
+    of_plane = tuple((Dim(CHANNEL, 1),) if dim.kind == CHANNEL else (dim,) for (dim,) in term.gathered)
     taps, few, many = matrices.shape
     at_once = max(n for n in range(1, taps + 1) if taps % n == 0 and (n == 1 or n * few <= many))
 
@@ -214,7 +209,7 @@ def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> 
     def some(first: Array) -> tuple[Array, Array | None]:
         each = lax.dynamic_slice_in_dim(matrices, first, at_once)
         back = lax.dot_general(each.reshape((-1, many)), rows, (((1,), (1,)), ((), ())))
-        back = back.reshape((at_once, few, lay.batch(gathered), *lay.grid(gathered)))
+        back = back.reshape((at_once, few, lay.batch(term.gathered), *lay.grid(term.gathered)))
         return jax.tree.map(lambda *parts: jnp.stack(parts), *(one(first + i, back[i]) for i in range(at_once)))
 
     measured = lax.map(some, jnp.arange(0, taps, at_once))
@@ -223,16 +218,16 @@ def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> 
 
 def _by_pfv(term: Term, rows: Array, matrices: Array, grams: Array | None) -> tuple[Array, Array | None]:
     """PFV by PFV, which a max pool divides among its offsets."""
-    reads, gathered = _reads(term)
+    reads = _reads(term)
 
     @jax.checkpoint
     def one(tap: Array) -> tuple[Array, Array | None]:
         read, chosen = reads(tap)
-        v = lay.to_rows(read, gathered).astype(rows.dtype)
+        v = lay.to_rows(read, term.gathered).astype(rows.dtype)
         product = v * (rows @ matrices[tap].T)
         if chosen is None:
             return jnp.sum(product, 1)[None], None if grams is None else _norm(v, grams[tap])[None]
-        switches = lay.to_rows(chosen, gathered)
+        switches = lay.to_rows(chosen, term.gathered)
         inner = _by_switch(product, switches, term.pool_taps)
         if grams is None:
             return inner, None
@@ -245,12 +240,6 @@ def _by_pfv(term: Term, rows: Array, matrices: Array, grams: Array | None) -> tu
 
 def _norm(v: Array, gram: Array) -> Array:
     return _safe_sqrt(jnp.sum(v * (v @ gram), 1))
-
-
-def over_taps(by_tap: Float[Array, "taps ..."]) -> Float[Array, "..."]:
-    """The sum over taps, as a product with ones: XLA's own sum over a leading axis takes 10 to 80 times as long."""
-    ones = jnp.ones(by_tap.shape[:1], by_tap.dtype)
-    return jnp.tensordot(ones, by_tap, 1, precision=lax.Precision.HIGHEST)
 
 
 def _safe_sqrt(square: Array) -> Array:

@@ -23,9 +23,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from srd_jax import layout as lay
-from srd_jax.contributions import over_taps, products
+from srd_jax.contributions import products
 from srd_jax.geometry import valid_taps
 from srd_jax.values import Sum, Term
 
@@ -98,7 +99,7 @@ def _account(
             shares.append(Share(inner, norm, valid[id(part)]))
     if bias == "none":
         return shares
-    left_over = whole - reduce(add, [over_taps(share.inner) for share in shares])
+    left_over = whole - reduce(add, [_over_taps(share.inner) for share in shares])
     by_norm = level.biased and bias == "norm"
     parts: Sequence[Any] = _by_norm(shares) if by_norm else _even([share.valid for share in shares], x.dtype)
     return [
@@ -117,8 +118,14 @@ def _by_norm(shares: Sequence[Share]) -> list[jax.Array]:
     """s_{i->j} = ||vhat_{i->j}|| / sum_i' ||vhat_{i'->j}||, an even split where every contribution is zero."""
     norms = [share.norm for share in shares if share.norm is not None]
     assert len(norms) == len(shares)
-    total = reduce(add, map(over_taps, norms))
+    total = reduce(add, map(_over_taps, norms))
     some = total > 0
     safe = jnp.where(some, total, 1)
     even = _even([share.valid for share in shares], norms[0].dtype)
     return [jnp.where(some, norm / safe, part) for norm, part in zip(norms, even, strict=True)]
+
+
+def _over_taps(by_tap: Float[jax.Array, "taps ..."]) -> Float[jax.Array, "..."]:
+    """The sum over taps, as a product with ones: XLA's own sum over a leading axis takes 10 to 80 times as long."""
+    ones = jnp.ones(by_tap.shape[:1], by_tap.dtype)
+    return jnp.tensordot(ones, by_tap, 1, precision=jax.lax.Precision.HIGHEST)

@@ -110,6 +110,11 @@ class Term:
         """Offsets of the max pool on the way, 1 without one."""
         return self.switches.taps if self.switches is not None else 1
 
+    @property
+    def gathered(self) -> Layout:
+        """Layout of what every later position reads at one tap."""
+        return self.layout if self.mix is None else self.mix.gathered
+
     def after(self, array: jax.Array) -> jax.Array:
         """The chain applied to a contribution."""
         for step in self.chain:

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 import srd_jax as srd
-from srd_jax import contributions
+from srd_jax import contributions, sharing
 
 SIDE = 8
 
@@ -114,6 +114,6 @@ def test_every_channel_counts_at_its_own_offset(offsets):
 def test_taps_add_up(dtype):
     with jax.enable_x64(dtype == "float64"):
         by_tap = jax.random.normal(jax.random.key(5), (49, 2, 3, 4), dtype)
-        total = contributions.over_taps(by_tap)
+        total = sharing._over_taps(by_tap)
         assert total.dtype == by_tap.dtype
         np.testing.assert_allclose(total, np.asarray(by_tap).sum(0), atol=1e-5 if dtype == "float32" else 1e-13)
