@@ -14,7 +14,7 @@ from srd_jax.head import Head, HeadKind
 from srd_jax.interpreter import Interpreter, Node
 from srd_jax.operators import Edge
 from srd_jax.tracing import Program, Ref, downstream
-from srd_jax.values import Map, Value
+from srd_jax.values import Map, Sum, Value
 
 __all__ = ["assemble", "references"]
 
@@ -174,4 +174,4 @@ def _head(
 
 
 def _array(value: Any) -> jax.Array:
-    return value.array if hasattr(value, "layout") else jnp.asarray(value)
+    return value.array if isinstance(value, Map | Sum) else jnp.asarray(value)

@@ -174,7 +174,8 @@ def _equation(
 ) -> Equation:
     def shapes(atoms: Sequence[Any]) -> tuple[jax.ShapeDtypeStruct | None, ...]:
         return tuple(
-            jax.ShapeDtypeStruct(a.aval.shape, a.aval.dtype) if hasattr(a.aval, "shape") else None for a in atoms
+            jax.ShapeDtypeStruct(a.aval.shape, a.aval.dtype) if isinstance(a.aval, jax.core.ShapedArray) else None
+            for a in atoms
         )
 
     return Equation(
