@@ -46,7 +46,9 @@ def assemble(interpreter: Interpreter, program: Program, env: dict[Ref, Any], lo
     )
     layers = _layers([nodes[old] for old in sorted(nodes)], edges)
     head = _head(interpreter, program, env, logits, tops, kind, lambda old: order[place[old]])
-    return Flow(layers, edges, head) if interpreter.recursion else Flow(layers, (), head, recursion=False)
+    live = tuple(_known(nodes[old]) for old in sorted(nodes))
+    recursion = interpreter.recursion
+    return Flow(layers, edges if recursion else (), head, live, recursion=recursion)
 
 
 def references(interpreter: Interpreter, logits: Value, kind: HeadKind) -> tuple[Ref, ...]:
@@ -166,11 +168,17 @@ def _head(
         nodes=tuple(number(top.node) for top in tops),
         layouts=tuple(env[ref].layout for ref in refs),
         grids=tuple(interpreter.nodes[top.node].grid for top in tops),
+        live=tuple(_known(interpreter.nodes[top.node]) for top in tops),
         refs=refs,
         fixed_refs=fixed,
         equations=equations,
         output=program.output,
     )
+
+
+def _known(node: Node) -> tuple[bool, ...] | None:
+    """Which positions a pixel reaches, as a value that a pytree can be told by."""
+    return None if node.live is None else tuple(node.live.ravel().tolist())
 
 
 def _array(value: Any) -> jax.Array:

@@ -12,20 +12,24 @@ On a CPU, vhat costs little more than the convolution it is a tap of as long as 
 after another in `jax.lax.map`, and each ends in one number a position.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial, reduce
 from operator import add
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from srd_jax import layout as lay
 from srd_jax.layout import BATCH, CHANNEL, Dim, Layout
+from srd_jax.paths import Group
 from srd_jax.values import Term
 
-__all__ = ["products"]
+__all__ = ["group_norms", "products", "scale_of"]
 
 _OFFSETS = 4
 """Up to how many offsets of a max pool are summed in one pass: those of a 2 x 2 window. More are quicker in turn."""
@@ -51,6 +55,29 @@ def products(
     Returns:
         Two (taps, N, *grid) arrays, the second None if it is not needed.
     """
+    if norms:
+        scaled, scale = _normalised(term, x.dtype)
+        inner, norm = _measured(scaled, x, layout, norms=True)
+        wide = scale.reshape((-1, *[1] * len(lay.grid(layout))))
+        return inner * wide, None if norm is None else norm * wide
+    return _measured(term, x, layout, norms=False)
+
+
+def _normalised(term: Term, dtype: Any) -> tuple[Term, Float[Array, " n"]]:
+    """A term whose largest value is near 1 in every image, so that squares are floats, and the scale it had."""
+    flat = lay.to_pfvs(lax.stop_gradient(jnp.abs(term.operand)), term.layout)
+    scale = scale_of(jnp.max(flat, tuple(range(1, flat.ndim))).astype(dtype))
+    narrow = lay.per_image((1 / scale).astype(term.operand.dtype), term.layout)
+    return replace(term, operand=term.operand * narrow), scale
+
+
+def scale_of(size: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The power of two below a size, by which it can be divided without rounding; 1 for zero."""
+    _, exponent = jnp.frexp(size)
+    return jnp.where(size > jnp.finfo(size.dtype).tiny, jnp.ldexp(jnp.ones_like(size), exponent - 1), 1)
+
+
+def _measured(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Array, Array | None]:
     if term.switches is not None and not norms and not term.after_mix:
         return _pulled_back(term, x, layout), None
     if _cheaper_at_source(term, layout, norms=norms):
@@ -71,6 +98,46 @@ def products(
         return measured(contribution(tap // mix, tap % mix))
 
     return lax.map(one, jnp.arange(term.taps))
+
+
+def group_norms(
+    terms: Sequence[Term], groups: Sequence[Group], dtype: Any, layout: Layout, *, masked: bool
+) -> list[Float[Array, "n ..."]]:
+    """||vhat|| of contributions along several paths: of the sum over the members of each group.
+
+    Args:
+        terms: of the sum.
+        groups: of their taps.
+        dtype: to add up in.
+        layout: of the sum.
+        masked: whether members are contributions of the PFV at some positions only.
+    """
+    scaled = [_normalised(term, dtype) for term in terms]
+    largest = reduce(jnp.maximum, (scale for _, scale in scaled))
+    each = [_contributions(term, summed=False) for term, _ in scaled]
+    shares = [lay.per_image(scale / largest, layout) for _, scale in scaled]
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, group in enumerate(groups):
+        alike.setdefault(tuple(number for number, _ in group.members), []).append(place)
+    norms: dict[int, Array] = {}
+    for numbers, places in alike.items():
+        mixes = [terms[number].taps // terms[number].pool_taps for number in numbers]
+        taps = np.asarray([[tap for _, tap in groups[place].members] for place in places])
+        masks = np.stack([groups[place].masks for place in places])[:, :, None]
+
+        def one(member: tuple[Array, Array], numbers: tuple[int, ...] = numbers, mixes: list[int] = mixes) -> Array:
+            own, mask = member
+            parts = []
+            for i, (number, mix) in enumerate(zip(numbers, mixes, strict=True)):
+                vhat = each[number](own[i] // mix, own[i] % mix).astype(dtype) * shares[number]
+                parts.append(vhat * lay.per_pfv(mask[i], layout) if masked else vhat)
+            vhat = reduce(add, parts)
+            return _safe_sqrt(lay.channel_sum(vhat * vhat, layout))
+
+        found = lax.map(jax.checkpoint(one), (jnp.asarray(taps), jnp.asarray(masks)))
+        wide = largest.reshape((-1, *[1] * len(lay.grid(layout))))
+        norms.update(zip(places, found * wide, strict=True))
+    return [norms[place] for place in range(len(groups))]
 
 
 def _contributions(term: Term, *, summed: bool) -> Callable[[Array | int, Array | int], Array]:

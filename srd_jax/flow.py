@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from math import prod
 from operator import add
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from srd_jax.suggest import did_you_mean
 from srd_jax.targets import as_targets
 from srd_jax.turns import in_turns
 
-__all__ = ["Flow", "Layer"]
+__all__ = ["Account", "Flow", "Layer"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,23 @@ class Layer:
     receptive_field: tuple[int, ...]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["edges", "head"], meta_fields=["layers", "recursion"])
+class Account(NamedTuple):
+    """Where logits went, (N,) or (N, K) each.
+
+    Attributes:
+        logit: of the class.
+        heatmap: the sum of the map at the pixels.
+        kept: by biases, and by PFVs that no pixel reaches.
+        difference: logit - heatmap - kept.
+    """
+
+    logit: Float[Array, "n ..."]
+    heatmap: Float[Array, "n ..."]
+    kept: Float[Array, "n ..."]
+    difference: Float[Array, "n ..."]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["edges", "head"], meta_fields=["layers", "live", "recursion"])
 @dataclass(frozen=True)
 class Flow:
     """Sharing ratios of a batch of images, from the pixels to the encoder's output.
@@ -52,12 +68,15 @@ class Flow:
         layers: the PFV maps, the input first, each after those it is made of.
         edges: sharing ratios between them, in order of their later map.
         head: from the encoder's output to the logits.
+        live: for each layer, which positions a pixel reaches (row-major), None for all of them. The others, such as
+            windows that lie in padding, are constant.
         recursion: whether relevance recurses through the edges; else there are none, and it is enlarged to the pixels.
     """
 
     layers: tuple[Layer, ...]
     edges: tuple[Edge, ...]
     head: Head
+    live: tuple[tuple[bool, ...] | None, ...]
     recursion: bool = True
 
     def relevance(
@@ -116,6 +135,30 @@ class Flow:
                 total = totals[index] if r.ndim == len(layer.grid) + 2 else totals[index][:, 0]
                 kept[layer.name] = r * (1 - total)
         return kept
+
+    def account(self, targets: ArrayLike | None = None) -> Account:
+        """Where the logit of a class went: to the pixels, or to constants that nothing passes it on.
+
+        Biases and PFVs that no pixel reaches keep relevance with ``bias="none"`` only, else it is shared among what
+        pixels bring. The difference is rounding, but with ``head="gradcam"``, whose maps are not normalised.
+
+        Args:
+            targets: as in `relevance`.
+
+        Returns:
+            `Account` of (N,) arrays, or (N, K) for (N, K) targets.
+
+        Raises:
+            TargetError: as in `relevance`.
+        """
+        each, single = as_targets(targets, self.head.logits)
+        heat = self.relevance(each, contrast=None)[self.layers[0].name]
+        pixels = jnp.sum(heat, tuple(range(2, heat.ndim)))
+        logit = jnp.take_along_axis(self.head.logits, each, 1).astype(pixels.dtype)
+        kept_by = self.kept_by_biases(each, contrast=None).values()
+        kept = sum((jnp.sum(r, tuple(range(2, r.ndim))) for r in kept_by), jnp.zeros_like(pixels))
+        account = Account(logit, pixels, kept, logit - pixels - kept)
+        return Account(*(part[:, 0] for part in account)) if single else account
 
     def erf(
         self,
@@ -184,9 +227,21 @@ class Flow:
                 back = edge.transpose(encoder[edge.target])
                 encoder[edge.source] = encoder[edge.source] + back if edge.source in encoder else back
         encoder = {index: r for index, r in encoder.items() if prod(self.layers[index].grid) > 1 or index == 0}
-        every = jnp.concatenate([r.reshape((*r.shape[:2], -1)) for r in encoder.values()], -1)
-        mean = jnp.mean(every, -1)
-        return {index: r - mean.reshape((*mean.shape, *[1] * (r.ndim - 2))) for index, r in encoder.items()}
+        masks = {index: self._contributors(index) for index in encoder}
+        count = sum(mask.sum() for mask in masks.values())
+        total = reduce(add, [jnp.sum(r, tuple(range(2, r.ndim))) for r in encoder.values()])
+        mean = total / count
+        return {
+            index: r - mean.reshape((*mean.shape, *[1] * (r.ndim - 2))) * masks[index].astype(r.dtype)
+            for index, r in encoder.items()
+        }
+
+    def _contributors(self, index: int) -> np.ndarray:
+        """1 at every position of a layer that takes part in the account, else 0: (*grid)."""
+        grid, live = self.layers[index].grid, self.live[index]
+        if live is None or not any(live) or not self.head.shares_constants:
+            return np.ones(grid)
+        return np.asarray(live, float).reshape(grid)
 
     def _backward(self, seeds: dict[int, Array]) -> list[Array | None]:
         """Propagate maps (N, P, *grid) from some layers to all that they are made of."""

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-__all__ = ["Copy", "Flip", "Pad", "Regrid", "Slice", "Step", "Whole", "Window", "valid_taps"]
+__all__ = ["Copy", "Flip", "Pad", "Regrid", "Slice", "Step", "Whole", "Window", "reads", "valid_taps"]
 
 Grid = tuple[int, ...]
 Scalars = TypeVar("Scalars", bound=Any)
@@ -238,20 +238,26 @@ def count_taps(steps: Sequence[Step]) -> int:
     return prod(step.taps for step in steps)
 
 
-def valid_taps(steps: Sequence[Step], grid: Grid) -> np.ndarray:
-    """Which taps of composed steps read a position of the map rather than padding.
+def reads(steps: Sequence[Step], grid: Grid) -> np.ndarray:
+    """Which position of the map every tap of composed steps reads.
 
     Args:
         steps: in the order in which they are applied.
         grid: of the map they start from.
 
     Returns:
-        (taps, *later grid) bool, taps row-major over the steps, the first step's outermost.
+        (taps, *later grid) int32: 1 + the row-major index of the position, 0 for padding. Taps row-major over the
+        steps, the first step's outermost.
     """
-    maps = [np.ones(grid, bool)]
+    maps = [np.arange(1, prod(grid) + 1, dtype=np.int32).reshape(grid)]
     for step in steps:
         maps = [step.select(x, tap) for x in maps for tap in range(step.taps)]
     return np.stack(maps)
+
+
+def valid_taps(steps: Sequence[Step], grid: Grid) -> np.ndarray:
+    """Which taps of composed steps read a position of the map rather than padding: (taps, *later grid) bool."""
+    return reads(steps, grid) > 0
 
 
 def _pad(x: np.ndarray, config: Sequence[tuple[int, int, int]]) -> np.ndarray:

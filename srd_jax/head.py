@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from srd_jax import layout as lay
@@ -34,7 +35,7 @@ _CLASSES_AT_ONCE = 16
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["logits", "values", "fixed"],
-    meta_fields=["kind", "bias", "nodes", "layouts", "grids", "refs", "fixed_refs", "equations", "output"],
+    meta_fields=["kind", "bias", "nodes", "layouts", "grids", "live", "refs", "fixed_refs", "equations", "output"],
 )
 @dataclass(frozen=True)
 class Head:
@@ -49,6 +50,7 @@ class Head:
         nodes: index of each value's PFV map.
         layouts: what the axes of the values mean.
         grids: of the PFV maps.
+        live: which positions of each PFV map a pixel reaches, None for all of them. What the others bring is constant.
         refs: references of ``values`` in the equations.
         fixed_refs: references of ``fixed``.
         equations: from ``values`` to the logits.
@@ -63,6 +65,7 @@ class Head:
     nodes: tuple[int, ...]
     layouts: tuple[Layout, ...]
     grids: tuple[tuple[int, ...], ...]
+    live: tuple[tuple[bool, ...] | None, ...]
     refs: tuple[Ref, ...]
     fixed_refs: tuple[Ref, ...]
     equations: tuple[Equation, ...]
@@ -176,18 +179,35 @@ class Head:
         each = zip(self.values, gradients, self.layouts, strict=True)
         return [(pfvs(v, layout), pfvs(g, layout)) for v, g, layout in each]
 
+    @property
+    def shares_constants(self) -> bool:
+        """Whether what no pixel brings is shared among the positions that pixels reach."""
+        return self.kind != "gradcam" and self.bias != "none"
+
+    @property
+    def _contributors(self) -> np.ndarray:
+        """1 at every position that has a part in the logits' account, else 0: (positions,)."""
+        each = {node: (live, prod(grid)) for node, live, grid in zip(self.nodes, self.live, self.grids, strict=True)}
+        masks = [np.ones(n) if live is None else np.asarray(live, float) for live, n in each.values()]
+        every = np.concatenate(masks)
+        return every if self.shares_constants and every.any() else np.ones_like(every)
+
     def _linear(self, directions: Array) -> Array:
         products, logits = self._per_class(self._products, directions)
-        return products + _left_over(logits, products, directions) / products.shape[-1]
+        mask = self._contributors
+        products = products * mask.astype(products.dtype)
+        return products + _left_over(logits, products, directions) * (mask / mask.sum()).astype(products.dtype)
 
     def _sharing(self, directions: Array) -> Array:
         """Each logit a PFV of one channel: < v_i , G_i > and its share of the rest."""
         products, logits = self._per_class(self._products, directions)
         if self.bias == "none":
             return products
-        size = jnp.abs(products) if self.bias == "norm" else jnp.ones_like(products)
+        mask = self._contributors.astype(products.dtype)
+        products = products * mask
+        size = jnp.abs(products) if self.bias == "norm" else jnp.broadcast_to(mask, products.shape)
         total = jnp.sum(size, -1, keepdims=True)
-        share = jnp.where(total > 0, size / jnp.where(total > 0, total, 1), 1 / products.shape[-1])
+        share = jnp.where(total > 0, size / jnp.where(total > 0, total, 1), mask / mask.sum())
         return products + share * _left_over(logits, products, directions)
 
     def _gradcam(self, directions: Array) -> Array:

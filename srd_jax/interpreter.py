@@ -6,16 +6,18 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from srd_jax import layout as lay
 from srd_jax.errors import UnsupportedPrimitiveError
 from srd_jax.geometry import Regrid, Step
 from srd_jax.layout import LayoutError
 from srd_jax.operators import Edge
+from srd_jax.paths import Paths, paths_of
 from srd_jax.registry import rule_for
 from srd_jax.sharing import Bias, Relevance, sharing_ratios
 from srd_jax.tracing import Constant, Equation, Program, Ref, bind
-from srd_jax.values import Map, Sum, Value
+from srd_jax.values import Map, Sum, Value, copied_axes
 
 __all__ = ["Interpreter", "Node", "interpret"]
 
@@ -35,6 +37,7 @@ class Node:
             known.
         edges: sharing ratios from earlier nodes.
         ref: identifier of its value in the traced program.
+        live: which positions a pixel reaches, (*grid) bool; None for all of them.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Node:
     late: Sum | None = None
     edges: tuple[Edge, ...] = ()
     ref: Ref = -1
+    live: np.ndarray | None = None
 
     @property
     def is_single(self) -> bool:
@@ -75,6 +79,9 @@ class Interpreter:
             return value
         if value.ref in self._closed:
             return self._closed[value.ref]
+        if value.mean is not None and value.is_mean:
+            mean = self.close(value.mean if value.name is None else replace(value.mean, name=value.name))
+            return replace(mean, array=value.array, layout=value.layout, ref=value.ref)
         index = len(self.nodes)
         sources = tuple(term.source for term in value.terms)
         node = Node(
@@ -83,6 +90,7 @@ class Interpreter:
             lay.channels(value.layout),
             value.name is not None,
             ref=value.ref,
+            live=_live(self.paths(value)),
         )
         lone = len(value.terms) == 1 and value.terms[0].taps == 1
         late = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
@@ -96,18 +104,34 @@ class Interpreter:
             self._closed[value.ref] = closed
         return closed
 
+    def through_own_pfvs(self, values: Sequence[Value]) -> list[Value]:
+        """Values to be added up: one that is copied over positions, as a mean is, ends at the PFVs that it has."""
+        layout = lay.unify([value.layout for value in values])
+        return [self.close(value) if copied_axes(value, layout) else value for value in values]
+
     def share(self, index: int, value: Sum, toward: jax.Array | None = None) -> None:
         """Compute the sharing ratios of a closed sum, ``toward`` X_j or another value, and attach them to its node."""
-        ratios = sharing_ratios(value, self.bias, toward) if self.recursion else [None] * len(value.terms)
+        ratios: list[jax.Array | None] = [None] * len(value.terms)
+        if self.recursion:
+            ratios = sharing_ratios(value, self.bias, self.paths(value), toward)
         edges = tuple(
             self._edge(term.source, index, ratio, term.steps) for term, ratio in zip(value.terms, ratios, strict=True)
         )
         self.nodes[index] = replace(self.nodes[index], edges=edges, late=None)
 
+    def paths(self, value: Sum) -> Paths:
+        """Which PFV every tap of an open sum comes from."""
+        nodes = [term.source.node for term in value.terms]
+        return paths_of(value.terms, [self.root(node) for node in nodes], [self.nodes[node].live for node in nodes])
+
     def name(self, value: Value, name: str) -> Value:
-        """Call a value by a name: an open sum will close under it; a map becomes a PFV map of its own, with mu = 1."""
+        """Call a value by a name: an open sum closes under it; a map becomes a PFV map of its own, with mu = 1.
+
+        A selection stays open under its name, so that a mixing step is still composed with a max pool.
+        """
         if isinstance(value, Sum):
-            return replace(value, name=name)
+            named = replace(value, name=name)
+            return named if value.selection is not None else self.close(named)
         index = len(self.nodes)
         node = Node(
             name,
@@ -116,6 +140,7 @@ class Interpreter:
             named=True,
             sources=(_forget(value),),
             ref=value.ref,
+            live=self.nodes[value.node].live,
         )
         self.nodes.append(replace(node, edges=(self._edge(value, index, None, ()),)))
         return replace(value, node=index)
@@ -146,6 +171,11 @@ class Interpreter:
         if grid != seen:
             steps = (Regrid(seen, len(grid)), *steps)
         return Edge(ratios, source.node, target, grid, tuple(steps))
+
+
+def _live(paths: Paths) -> np.ndarray | None:
+    reached = paths.reached
+    return None if reached.all() else reached
 
 
 def _forget(source: Map) -> Map:
@@ -192,7 +222,8 @@ def interpret(
         if isinstance(operand, Constant):
             return operand.value
         value = env[operand]
-        if isinstance(value, Sum) and program.uses[operand] > 1 and value.selection is None:
+        shared = isinstance(value, Sum) and program.uses[operand] > 1
+        if shared and value.selection is None and not value.is_mean:
             env[operand] = value = interpreter.close(value)
         return value
 

@@ -5,7 +5,7 @@ several into one axis (row-major) or leave an axis of extent 1 with none. Readin
 ``(N, H*W*C)`` is known to be a map of PFVs after a flatten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -197,6 +197,38 @@ def to_pfvs(array: jax.Array, layout: Layout) -> jax.Array:
 def to_rows(array: jax.Array, layout: Layout) -> jax.Array:
     """Bring an array to ``(N * positions, C)``: one PFV a row."""
     return to_pfvs(array, layout).reshape((-1, channels(layout)))
+
+
+def per_image(values: jax.Array, layout: Layout) -> jax.Array:
+    """(N,) values, one an image, in a form that broadcasts to the array that a layout describes."""
+    return _spread(values, layout, lambda dim: dim.kind == BATCH)
+
+
+def per_pfv(values: jax.Array, layout: Layout) -> jax.Array:
+    """(N or 1, *grid) values in a form that broadcasts to the array that a layout describes."""
+    order = [dim.kind for dim in position_dims(layout)]
+    places = [
+        order.index(dim.kind) + 1 if dim.is_position else 0
+        for dim in dims(layout)
+        if dim.kind == BATCH or dim.is_position
+    ]
+    if BATCH not in [dim.kind for dim in dims(layout)]:
+        values = jnp.squeeze(values, 0)
+        places = [place - 1 for place in places]
+    return _spread(jnp.transpose(values, places), layout, lambda dim: dim.kind == BATCH or dim.is_position)
+
+
+def _spread(values: jax.Array, layout: Layout, runs: Callable[[Dim], bool]) -> jax.Array:
+    """Values along some dimensions, in the array's order; other extents are 1 unless they share an axis with them."""
+    own = iter(values.shape)
+    flat = [[next(own) if runs(dim) else 1 for dim in axis] for axis in layout]
+    array = values.reshape([size for axis in flat for size in axis])
+    whole = [
+        [dim.size for dim in axis] if len(axis) > 1 and any(map(runs, axis)) else sizes
+        for axis, sizes in zip(layout, flat, strict=True)
+    ]
+    array = jnp.broadcast_to(array, [size for axis in whole for size in axis])
+    return array.reshape([prod(axis) for axis in whole])
 
 
 def channel_sum(array: jax.Array, layout: Layout) -> jax.Array:

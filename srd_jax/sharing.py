@@ -23,14 +23,16 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Float
 
 from srd_jax import layout as lay
-from srd_jax.contributions import products
+from srd_jax.contributions import group_norms, products, scale_of
 from srd_jax.geometry import valid_taps
+from srd_jax.paths import Paths
 from srd_jax.values import Sum, Term
 
-__all__ = ["Bias", "Relevance", "Unit", "sharing_ratios"]
+__all__ = ["Bias", "Relevance", "Unit", "is_lone", "sharing_ratios"]
 
 Bias = Literal["norm", "uniform", "none"]
 Relevance = Literal["pre", "post"]
@@ -39,22 +41,19 @@ Unit = Literal["vector", "scalar"]
 
 @dataclass(frozen=True)
 class Share:
-    """One term's account: < vhat , X > and ||vhat|| per tap, and which taps read a real position.
-
-    Shapes: (taps, N, *grid), ``valid`` (taps, 1, *grid).
-    """
+    """One term's account: < vhat , X > and ||vhat|| per tap, (taps, N, *grid)."""
 
     inner: jax.Array
     norm: jax.Array | None
-    valid: np.ndarray
 
 
-def sharing_ratios(total: Sum, bias: Bias, toward: jax.Array | None = None) -> list[jax.Array | None]:
+def sharing_ratios(total: Sum, bias: Bias, paths: Paths, toward: jax.Array | None = None) -> list[jax.Array | None]:
     """The sharing ratios of every term of an open sum that closes with X_j = ``total.array``.
 
     Args:
         total: the open sum.
         bias: how constants are shared: by the norms of the contributions, evenly, or not at all.
+        paths: which PFV every tap of its terms comes from.
         toward: what the contributions are measured against, of the sum's shape: Y_j, None for X_j itself.
 
     Returns:
@@ -62,17 +61,33 @@ def sharing_ratios(total: Sum, bias: Bias, toward: jax.Array | None = None) -> l
         the only contributor of every position.
     """
     terms = total.terms
-    valid = [valid_taps(term.steps, lay.grid(term.source.layout))[:, None] for term in terms]
-    if len(terms) == 1 and terms[0].taps == 1 and valid[0].all():
+    if is_lone(total):
         return [None]
     x = total.array.astype(accumulator(total.array.dtype))
-    y = x if toward is None else toward.astype(x.dtype)
-    shares = _account(total, y, total.layout, bias, dict(zip(map(id, terms), valid, strict=True)), norms=False)
-    square = lay.channel_sum(x * y, total.layout)
-    alive = jnp.abs(square) > jnp.finfo(square.dtype).tiny
-    safe = jnp.where(alive, square, 1)
-    even = _even([share.valid for share in shares], square.dtype)
+    y = _normalised(x if toward is None else toward.astype(x.dtype), total.layout)
+    numbers = {id(term): i for i, term in enumerate(terms)}
+    shares = _account(total, y, total.layout, bias, paths, numbers, norms=False)
+    product = lay.channel_sum(x * y, total.layout)
+    alive = jnp.abs(product) > jnp.finfo(product.dtype).tiny
+    safe = jnp.where(alive, product, 1)
+    even = _even(paths.once, product.dtype)
     return [jnp.where(alive, share.inner / safe, part) for share, part in zip(shares, even, strict=True)]
+
+
+def is_lone(total: Sum) -> bool:
+    """Whether every position has one contributor by its shape, so that its ratio is 1."""
+    terms = total.terms
+    return (
+        len(terms) == 1
+        and terms[0].taps == 1
+        and bool(valid_taps(terms[0].steps, lay.grid(terms[0].source.layout)).all())
+    )
+
+
+def _normalised(x: jax.Array, layout: lay.Layout) -> jax.Array:
+    """X_j with its largest channel near 1, so that products with it are floats; mu does not depend on its scale."""
+    largest = jnp.max(lay.to_pfvs(lax.stop_gradient(jnp.abs(x)), layout), -1)
+    return x * lay.per_pfv(1 / scale_of(largest), layout)
 
 
 def accumulator(dtype: jnp.dtype) -> jnp.dtype:
@@ -81,47 +96,68 @@ def accumulator(dtype: jnp.dtype) -> jnp.dtype:
 
 
 def _account(
-    level: Sum, x: jax.Array, layout: lay.Layout, bias: Bias, valid: dict[int, np.ndarray], *, norms: bool
+    level: Sum, y: jax.Array, layout: lay.Layout, bias: Bias, every: Paths, numbers: dict[int, int], *, norms: bool
 ) -> list[Share]:
-    """The shares of every term below one level, with the level's own bias shared among them."""
-    whole = lay.channel_sum(level.array.astype(x.dtype) * x, layout)
+    """The shares of every term below one level, with the level's own constants shared among them.
+
+    What PFVs that no pixel reaches contribute is constant too, as is a branch at positions where it has no contributor.
+    """
+    whole = lay.channel_sum(level.array.astype(y.dtype) * y, layout)
+    own = [numbers[id(term)] for term in level.terms]
+    paths = every.of(own)
     only = level.parts[0]
     if len(level.parts) == 1 and isinstance(only, Term) and only.taps == 1 and not norms:
-        mask = valid[id(only)]
-        return [Share(jnp.where(mask, whole, 0), None, mask)]
-    needs_norms = norms or (level.biased and bias == "norm")
+        return [Share(jnp.where(paths.live[0], whole, 0), None)]
+    orphans = any(isinstance(part, Sum) and not _reached(part, every, numbers) for part in level.parts)
+    by_norm = bias == "norm" and (level.biased or paths.constant or orphans)
+    needs_norms = norms or by_norm
     shares: list[Share] = []
     for part in level.parts:
         if isinstance(part, Sum):
-            shares += _account(part, x, layout, bias, valid, norms=needs_norms)
+            shares += _account(part, y, layout, bias, every, numbers, norms=needs_norms)
         else:
-            inner, norm = products(part, x, layout, norms=needs_norms)
-            shares.append(Share(inner, norm, valid[id(part)]))
+            inner, norm = products(part, y, layout, norms=needs_norms)
+            if paths.constant:
+                (live,) = every.of([numbers[id(part)]]).live
+                inner, norm = jnp.where(live, inner, 0), None if norm is None else jnp.where(live, norm, 0)
+            shares.append(Share(inner, norm))
     if bias == "none":
         return shares
     left_over = whole - reduce(add, [_over_taps(share.inner) for share in shares])
-    by_norm = level.biased and bias == "norm"
-    parts: Sequence[Any] = _by_norm(shares) if by_norm else _even([share.valid for share in shares], x.dtype)
-    return [
-        Share(share.inner + part * left_over, share.norm, share.valid)
-        for share, part in zip(shares, parts, strict=True)
-    ]
+    even: Sequence[Any] = _even(paths.once, y.dtype)
+    parts = _by_norm(level, shares, paths, layout, y.dtype) if by_norm else even
+    return [Share(share.inner + part * left_over, share.norm) for share, part in zip(shares, parts, strict=True)]
 
 
-def _even(valid: Sequence[np.ndarray], dtype: jnp.dtype) -> list[np.ndarray]:
-    """One over the number of contributors, for each contributor; zeros where there is none."""
-    count = sum(mask.sum(0) for mask in valid)
-    return [(mask / np.maximum(count, 1)).astype(dtype) for mask in valid]
+def _reached(part: Sum, every: Paths, numbers: dict[int, int]) -> bool:
+    """Whether a branch has a contributor at every position."""
+    return bool(every.of([numbers[id(term)] for term in part.terms]).reached.all())
 
 
-def _by_norm(shares: Sequence[Share]) -> list[jax.Array]:
-    """s_{i->j} = ||vhat_{i->j}|| / sum_i' ||vhat_{i'->j}||, an even split where every contribution is zero."""
+def _even(once: Sequence[np.ndarray], dtype: jnp.dtype) -> list[np.ndarray]:
+    """One over the number of contributors, for each of them; zeros where there is none."""
+    count = sum(share.sum(0) for share in once)
+    return [(share / np.where(count > 0, count, 1)).astype(dtype) for share in once]
+
+
+def _by_norm(
+    level: Sum, shares: Sequence[Share], paths: Paths, layout: lay.Layout, dtype: jnp.dtype
+) -> list[jax.Array]:
+    """s_{i->j} = ||vhat_{i->j}|| / sum_i' ||vhat_{i'->j}||, an even split where every contribution is zero.
+
+    Along several paths from i to j, each takes the same part of what vhat, their sum, is due.
+    """
     norms = [share.norm for share in shares if share.norm is not None]
     assert len(norms) == len(shares)
+    once = paths.once
+    found = group_norms(level.terms, paths.groups, dtype, layout, masked=paths.constant or paths.partial)
+    for group, norm in zip(paths.groups, found, strict=True):
+        for number, tap in group.taps:
+            norms[number] = norms[number].at[tap].set(norm * once[number][tap].astype(dtype))
     total = reduce(add, map(_over_taps, norms))
     some = total > 0
     safe = jnp.where(some, total, 1)
-    even = _even([share.valid for share in shares], norms[0].dtype)
+    even = _even(once, norms[0].dtype)
     return [jnp.where(some, norm / safe, part) for norm, part in zip(norms, even, strict=True)]
 
 

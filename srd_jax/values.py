@@ -45,6 +45,7 @@ class Mix:
         gathered: layout of what ``gather`` returns.
         alike: whether ``local`` does the same at every position, on arrays of any batch and grid.
         summed: ``local`` in the form that is faster where nothing but one sum over channels is made of the result.
+        pools: whether it only adds up positions, channel by channel, as a mean does.
     """
 
     taps: int
@@ -54,6 +55,7 @@ class Mix:
     gathered: Layout
     alike: bool = False
     summed: Callable[[jax.Array, jax.Array | int], jax.Array] | None = None
+    pools: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Term:
         chain: linear position-wise steps after ``mix``.
         after_mix: how many of ``steps`` come after the mixing step.
         alike: whether ``chain`` does the same at every position, on arrays of any batch and grid.
+        proportional: whether ``chain`` only multiplies by one number, and selects.
     """
 
     source: Map
@@ -94,6 +97,7 @@ class Term:
     chain: tuple[Linear, ...] = ()
     after_mix: int = 0
     alike: bool = True
+    proportional: bool = True
 
     @property
     def taps(self) -> int:
@@ -135,6 +139,7 @@ class Sum:
         name: name given to it by the user.
         ref: identifier of the value in the traced program.
         outside: whether constants were added only where nothing was selected (padding); for a mixing step, bias.
+        mean: the mean that this one is only a multiple or a selection of, where it ends if it has to.
     """
 
     array: jax.Array
@@ -145,6 +150,7 @@ class Sum:
     name: str | None = None
     ref: int = -1
     outside: bool = False
+    mean: "Sum | None" = None
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -157,6 +163,17 @@ class Sum:
         if len(self.parts) == 1 and self.biased == self.outside and isinstance(self.parts[0], Term):
             return self.parts[0] if self.parts[0].is_selection else None
         return None
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether every term only adds up positions of a map, so that a further pool or mean is one step with it."""
+        return all(term.mix is not None and term.mix.pools for term in self.terms)
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is pooled and nothing else, so that it can be read any number of times without an end."""
+        unbiased = not self.biased and not any(isinstance(part, Sum) for part in self.parts)
+        return unbiased and self.is_pooled and all(term.proportional for term in self.terms)
 
 
 Value = Map | Sum
@@ -176,6 +193,7 @@ def extend(
     *,
     step: Step | None = None,
     alike: bool = False,
+    proportional: bool = False,
     contribution: Linear | None = None,
 ) -> Value:
     """Apply a linear position-wise function to a value and to each of its contributions.
@@ -187,6 +205,7 @@ def extend(
         step: how ``fn`` moves positions, None if it does not.
         alike: whether ``fn`` does the same at every position, on arrays of any batch and grid, as a product with
             constant weights does: then contributions can be measured where they come from.
+        proportional: whether ``fn`` only multiplies by one number, or selects.
         contribution: ``fn`` in the form that is faster for contributions, which are many and are not kept.
     """
     array = fn(value.array)
@@ -194,19 +213,23 @@ def extend(
         if step is None:
             return replace(value, array=array, layout=layout, ref=-1)
         return Sum(array, layout, (Term(value, array, layout, (step,)),))
-    parts = tuple(_extend_part(part, fn, contribution or fn, layout, step, alike) for part in value.parts)
-    return replace(value, array=array, layout=layout, parts=parts, ref=-1, outside=False)
 
+    def longer(part: Sum | Term) -> Sum | Term:
+        if isinstance(part, Sum):
+            return replace(part, array=fn(part.array), layout=layout, parts=tuple(map(longer, part.parts)))
+        return replace(
+            part,
+            chain=(*part.chain, contribution or fn),
+            steps=part.steps if step is None else (*part.steps, step),
+            after_mix=part.after_mix + (step is not None),
+            alike=part.alike and alike,
+            proportional=part.proportional and proportional,
+        )
 
-def _extend_part(
-    part: Sum | Term, fn: Linear, contribution: Linear, layout: Layout, step: Step | None, alike: bool
-) -> Sum | Term:
-    if isinstance(part, Sum):
-        parts = tuple(_extend_part(inner, fn, contribution, layout, step, alike) for inner in part.parts)
-        return replace(part, array=fn(part.array), layout=layout, parts=parts)
-    steps = part.steps if step is None else (*part.steps, step)
-    moved = part.after_mix + (step is not None)
-    return replace(part, chain=(*part.chain, contribution), steps=steps, after_mix=moved, alike=part.alike and alike)
+    same_positions = step is None or isinstance(step, Regrid)
+    mean = (value.mean or value) if proportional and same_positions and value.is_mean else None
+    parts = tuple(map(longer, value.parts))
+    return replace(value, array=array, layout=layout, parts=parts, ref=-1, outside=False, mean=mean)
 
 
 def select(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layout: Layout, step: Step | None) -> Value:
@@ -224,7 +247,7 @@ def select(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layo
 
     term = value.selection if isinstance(value, Sum) and not value.biased else None
     if isinstance(value, Map) or term is None:
-        return extend(value, linear, layout, step=step)
+        return extend(value, linear, layout, step=step, proportional=True)
     steps = term.steps if step is None else (*term.steps, step)
     switches = term.switches and replace(term.switches, index=fn(term.switches.index, -1))
     selected = replace(term, operand=linear(term.operand), layout=layout, steps=steps, switches=switches)
@@ -271,6 +294,44 @@ def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, *,
     return Sum(array, layout, (started,), biased=biased)
 
 
+def pooled_again(value: Sum, fn: Linear, layout: Layout, mix: Mix, step: Step) -> Sum:
+    """A pool of what only pools: one step from the same maps, whose taps are pairs of the taps of both.
+
+    Args:
+        value: an open sum that is pooled.
+        fn: the second pool, whole.
+        layout: of the result.
+        mix: the second pool, tap by tap.
+        step: how it moves positions.
+    """
+
+    def again(part: Sum | Term) -> Sum | Term:
+        if isinstance(part, Sum):
+            return replace(part, array=fn(part.array), layout=layout, parts=tuple(map(again, part.parts)))
+        first = part.mix
+        assert first is not None
+
+        def gather(padded: jax.Array, tap: jax.Array | int) -> jax.Array:
+            return first.gather(padded, tap // mix.taps)
+
+        def local(read: jax.Array, tap: jax.Array | int) -> jax.Array:
+            pooled = part.after(first.local(read, tap // mix.taps))
+            return mix.local(mix.gather(mix.pad(pooled, 0), tap % mix.taps), tap % mix.taps)
+
+        both = Mix(first.taps * mix.taps, first.pad, gather, local, first.gathered, pools=True)
+        return replace(part, mix=both, steps=(*part.steps, step), chain=(), after_mix=part.after_mix + 1, alike=True)
+
+    made = again(value)
+    assert isinstance(made, Sum)
+    return replace(made, ref=-1, outside=False, mean=None)
+
+
+def copied_axes(value: Value, layout: Layout) -> tuple[int, ...]:
+    """The axes of a layout's grid along which a value would be copied to become a part of a sum of that layout."""
+    own = {dim.kind for dim in lay.position_dims(value.layout)}
+    return tuple(axis for axis, dim in enumerate(lay.position_dims(layout)) if dim.kind not in own)
+
+
 def align(value: Sum, layout: Layout) -> Sum:
     """Give a sum the layout it has as a part of a larger sum, copying single PFVs over positions where needed.
 
@@ -278,26 +339,24 @@ def align(value: Sum, layout: Layout) -> Sum:
         LayoutError: one axis means different things in the two layouts.
     """
     lay.unify([value.layout, layout])
-    own = {dim.kind for dim in lay.position_dims(value.layout)}
-    wanted = lay.position_dims(layout)
-    added = tuple(axis for axis, dim in enumerate(wanted) if dim.kind not in own)
+    added = copied_axes(value, layout)
     if not added:
         return replace(value, layout=layout)
-    step = Copy(tuple(dim.size for dim in wanted), added)
+    step = Copy(lay.grid(layout), added)
     aligned = extend(value, lambda x: x, layout, step=step)
     assert isinstance(aligned, Sum)
     return aligned
 
 
-def joined(left: Value, right: Value, array: jax.Array, scope: str) -> Sum:
-    """The sum of two values that depend on the image; each keeps the biases that it came with.
+def joined(values: Sequence[Value], array: jax.Array, *, biased: bool = False, scope: str = "") -> Sum:
+    """The sum of values that depend on the image; each keeps the biases that it came with.
 
     Raises:
-        LayoutError: one axis means positions in one and channels in the other.
+        LayoutError: one axis means positions in one and channels in another.
     """
-    layout = lay.unify([left.layout, right.layout])
+    layout = lay.unify([value.layout for value in values])
     parts: list[Sum | Term] = []
-    for value in (left, right):
+    for value in values:
         branch = align(open_sum(value), layout)
         parts += [branch] if branch.biased else branch.parts
-    return Sum(array, layout, tuple(parts), scope=scope)
+    return Sum(array, layout, tuple(parts), biased=biased, scope=scope)

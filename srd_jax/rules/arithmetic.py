@@ -1,6 +1,6 @@
 """Sums and products: residual branches are joined, constants are bias or scale, gates are held fixed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,8 @@ def add(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -
         if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
             return positionwise(interpreter, equation, operands)
         array = bind(equation, left.array, right.array)[0]
-        return joined(left, _negated(right) if subtracts else right, array, equation.scope)
+        left, right = interpreter.through_own_pfvs([left, right])
+        return joined([left, _negated(right) if subtracts else right], array, scope=equation.scope)
     value = left if isinstance(left, Map | Sum) else right
     array = bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in (left, right)))[0]
     if isinstance(value, Map):
@@ -35,7 +36,7 @@ def add(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -
 
 
 def _negated(value: Value) -> Value:
-    return extend(open_sum(value), lambda x: -x, value.layout, alike=True)
+    return extend(open_sum(value), lambda x: -x, value.layout, alike=True, proportional=True)
 
 
 def add_constant(value: Value, array: jax.Array, *, outside: bool = False) -> Sum:
@@ -48,10 +49,10 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
     """A constant scales; of two values that depend on the images, the gate is held fixed."""
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
-        return _scaled(left, equation, lambda x: (x, right), alike=_by_channel(right, left))
+        return _scaled(left, equation, lambda x: (x, right), right)
     if not isinstance(left, Map | Sum):
-        return _scaled(right, equation, lambda x: (left, x), alike=_by_channel(left, right))
-    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
+        return _scaled(right, equation, lambda x: (left, x), left)
+    if _of_one_map(interpreter, left, right):
         return positionwise(interpreter, equation, operands)
     if gates(right.layout, left.layout):
         return _scaled(left, equation, lambda x: (x, right.array), right)
@@ -65,21 +66,34 @@ def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     """Division by a constant scales; a denominator that depends on the images is held fixed, as a gate is."""
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
-        return _scaled(left, equation, lambda x: (x, right), alike=_by_channel(right, left))
+        return _scaled(left, equation, lambda x: (x, right), right)
     if not isinstance(left, Map | Sum):
         return positionwise(interpreter, equation, operands)
-    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
+    if _of_one_map(interpreter, left, right):
         return positionwise(interpreter, equation, operands)
     if gates(right.layout, left.layout):
         return _scaled(left, equation, lambda x: (x, right.array), right)
     return _two_maps(interpreter, equation)
 
 
-def _scaled(
-    value: Value, equation: Equation, arguments: Any, gate: Value | None = None, *, alike: bool = False
-) -> Value:
-    layout = value.layout if gate is None else lay.unify([value.layout, gate.layout])
-    return extend(value, lambda x: bind(equation, *arguments(x))[0], layout, alike=alike)
+def _of_one_map(interpreter: Interpreter, *values: Value) -> bool:
+    """Whether values are position-wise functions of one PFV map, means through the PFVs that they have."""
+    if any(isinstance(x, Sum) and not x.is_mean for x in values):
+        return False
+    return same_node(interpreter, [interpreter.close(x) for x in values]) is not None
+
+
+def _scaled(value: Value, equation: Equation, arguments: Callable[[jax.Array], tuple[Any, Any]], factor: Any) -> Value:
+    """A value times (or over) a factor, a constant or a value that is held fixed."""
+    held = isinstance(factor, Map | Sum)
+    layout = lay.unify([value.layout, factor.layout]) if held else value.layout
+    return extend(
+        value,
+        lambda x: bind(equation, *arguments(x))[0],
+        layout,
+        alike=not held and _by_channel(factor, value),
+        proportional=not held and jnp.size(factor) == 1,
+    )
 
 
 def _by_channel(constant: Any, value: Value) -> bool:

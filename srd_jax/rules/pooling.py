@@ -1,6 +1,6 @@
 """Pools: max pools keep their switches and stay lazy; sums and means over positions weigh every position alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
+from srd_jax.geometry import Step
 from srd_jax.interpreter import Interpreter
 from srd_jax.layout import CHANNEL, COPY, Dim, Layout
 from srd_jax.registry import register_rule
@@ -19,7 +20,7 @@ from srd_jax.rules.positionwise import reduce_channels, require_channels, withou
 from srd_jax.rules.whole import whole
 from srd_jax.rules.windows import AxisWindow, SlidingWindow, sliding
 from srd_jax.tracing import Equation, bind
-from srd_jax.values import Map, Mix, Sum, Switches, Term, Value, extend, mixed, restructure
+from srd_jax.values import Map, Mix, Sum, Switches, Term, Value, extend, mixed, pooled_again, restructure
 
 
 @register_rule(jp.reduce_window_max_p)
@@ -80,10 +81,23 @@ def sum_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[An
     windows = _windows(interpreter, equation, value.layout)
     if not windows:
         return extend(value, lambda x: bind(equation, x)[0], _layout_over_channels(equation, value.layout))
+
+    def pool(layout: Layout) -> tuple[Layout, Mix, Step]:
+        window = sliding(layout, windows)
+        mix = Mix(window.step.taps, window.pad, window.gather, lambda read, _: read, window.layout, pools=True)
+        return window.layout, mix, window.step
+
+    return _summed(interpreter, equation, value, pool)
+
+
+def _summed(
+    interpreter: Interpreter, equation: Equation, value: Value, pool: Callable[[Layout], tuple[Layout, Mix, Step]]
+) -> Sum:
+    """A sum over positions: of what only pools it is one step with it, else it starts from a map."""
+    if isinstance(value, Sum) and value.is_pooled:
+        return pooled_again(value, lambda x: bind(equation, x)[0], *pool(value.layout))
     term, operand, biased = selection(interpreter, value)
-    window = sliding(term.layout, windows)
-    mix = Mix(window.step.taps, window.pad, window.gather, lambda read, _: read, window.layout)
-    return mixed(term, bind(equation, operand)[0], window.layout, mix, window.step, biased=biased)
+    return mixed(term, bind(equation, operand)[0], *pool(term.layout), biased=biased)
 
 
 @register_rule(jp.reduce_window_min_p, "reduce_window")
@@ -141,8 +155,11 @@ def reduce_sum(interpreter: Interpreter, equation: Equation, operands: Sequence[
         )
     if not any(dim.is_position for axis in axes for dim in value.layout[axis]):
         return extend(value, lambda x: bind(equation, x)[0], without(value.layout, axes))
-    term, operand, biased = selection(interpreter, value)
-    step, gather, gathered = whole(term.layout, axes)
-    mix = Mix(step.taps, lambda x, _: x, gather, lambda read, _: bind(equation, read)[0], gathered)
-    layout = without(term.layout, axes)
-    return mixed(term, bind(equation, operand)[0], layout, mix, step, biased=biased)
+
+    def pool(layout: Layout) -> tuple[Layout, Mix, Step]:
+        step, gather, gathered = whole(layout, axes)
+        mix = Mix(step.taps, lambda x, _: x, gather, lambda read, _: bind(equation, read)[0], gathered, pools=pools)
+        return without(layout, axes), mix, step
+
+    pools = all(dim.is_position for axis in axes for dim in value.layout[axis])
+    return _summed(interpreter, equation, value, pool)

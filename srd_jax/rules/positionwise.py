@@ -66,7 +66,7 @@ def same_node(interpreter: Interpreter, maps: Sequence[Map]) -> int | None:
 def negative(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """-x is linear."""
     del interpreter
-    return extend(operands[0], lambda x: bind(equation, x)[0], operands[0].layout, alike=True)
+    return extend(operands[0], lambda x: bind(equation, x)[0], operands[0].layout, alike=True, proportional=True)
 
 
 @register_rule(jp.convert_element_type_p, jp.reduce_precision_p, jp.copy_p, jp.sharding_constraint_p, jp.device_put_p)

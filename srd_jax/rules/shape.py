@@ -23,7 +23,7 @@ from srd_jax.registry import register_rule
 from srd_jax.rules.arithmetic import add_constant
 from srd_jax.rules.positionwise import same_node, without
 from srd_jax.tracing import Equation
-from srd_jax.values import Map, Sum, Value, align, extend, open_sum, restructure, select
+from srd_jax.values import Map, Sum, Value, copied_axes, extend, joined, open_sum, restructure, select
 
 
 @register_rule(jp.reshape_p)
@@ -218,15 +218,19 @@ def _joined(interpreter: Interpreter, equation: Equation, operands: Sequence[Any
         return _beside_constants(interpreter, operands, axis, array)
     branches: list[Sum] = []
     start = 0
-    for operand in operands:
+    own = iter(_through_own_pfvs(interpreter, values, axis))
+    for operand in (next(own) if isinstance(x, Map | Sum) else x for x in operands):
         size = operand.array.shape[axis] if isinstance(operand, Map | Sum) else operand.shape[axis]
         if isinstance(operand, Map | Sum):
             branches.append(_embedded(open_sum(operand), axis, start, total - start - size, along_channels))
         start += size
-    layout = lay.unify([branch.layout for branch in branches])
-    aligned = [align(branch, layout) for branch in branches]
-    parts = tuple(part for b in aligned for part in ([b] if b.biased else b.parts))
-    return Sum(array, layout, parts, biased=len(branches) < len(operands))
+    return joined(branches, array, biased=len(branches) < len(operands))
+
+
+def _through_own_pfvs(interpreter: Interpreter, values: Sequence[Value], axis: int) -> list[Value]:
+    """As `Interpreter.through_own_pfvs`, for values whose extents along one axis differ."""
+    layout = lay.unify([(*v.layout[:axis], (), *v.layout[axis + 1 :]) for v in values])
+    return [interpreter.close(v) if copied_axes(v, layout) else v for v in values]
 
 
 def _beside_constants(interpreter: Interpreter, operands: Sequence[Any], axis: int, array: jax.Array) -> Value:

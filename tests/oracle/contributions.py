@@ -1,7 +1,7 @@
 """What each PFV contributes to a later pre-activation: one explicit vhat per tap, and the bias beside them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -16,6 +16,7 @@ from .description import (
     Gate,
     Grid,
     Identity,
+    Map,
     MaxPool,
     MixingStep,
     PointwiseStep,
@@ -30,6 +31,7 @@ __all__ = [
     "bias_of",
     "branch_sums",
     "flat",
+    "is_pointwise",
     "linear_part",
     "pool_taps",
     "positions",
@@ -67,6 +69,8 @@ class Contribution:
         parts: neuron by neuron: what each channel of X_j receives from each channel of v_i. They add up to `vhat`.
         sizes: their magnitudes, along every path of linear steps.
         links: by how many paths each channel of v_i leads to each of X_j, whatever the weights.
+        chosen_at: where a max pool before the mixing step chose it: each offset of a pool contributes by itself.
+        root: the map that the source is a position-wise function of, itself mostly: they have their PFVs in common.
     """
 
     source: str
@@ -75,6 +79,8 @@ class Contribution:
     parts: Float64[np.ndarray, "c_in c_out"] | None = None
     sizes: Float64[np.ndarray, "c_in c_out"] | None = None
     links: Float64[np.ndarray, "c_in c_out"] | None = None
+    chosen_at: tuple[Window, Grid] | None = None
+    root: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +88,34 @@ class BranchSum:
     """One branch's part of one X_j: the sum of its contributions, plus its bias.
 
     Attributes:
-        contributions: one per tap inside the source map; taps in the padding contribute nothing and share no bias.
+        contributions: one per tap that reads a position which pixels reach; taps in the padding contribute nothing, and
+            share no bias.
         bias: the branch's own bias, carried through its later steps.
         single: whether the branch has one tap per output by its shape.
+        constant: what positions bring that no pixel reaches: of the branch's bias if it has one, else of the sum's.
+        biased: whether the branch has a bias of its own.
     """
 
     contributions: tuple[Contribution, ...]
     bias: Vector
     single: bool
+    constant: Vector | float = 0.0
+    biased: bool = True
 
     @property
     def value(self) -> Vector:
         """The branch's value at this position."""
-        return sum((c.vhat for c in self.contributions), self.bias)
+        return sum((c.vhat for c in self.contributions), self.bias + self.constant)
+
+    @property
+    def own_constants(self) -> Vector:
+        """What is shared among the branch's own contributions."""
+        return self.bias + self.constant if self.biased and self.contributions else 0 * self.bias
+
+    @property
+    def left_to_sum(self) -> Vector:
+        """What is shared among all contributions to the sum: constants without a contributor or a bias beside them."""
+        return self.bias + self.constant - self.own_constants
 
 
 def kernel_matrix(conv: Conv, offset: Grid) -> Float64[np.ndarray, "c_in c_out"]:
@@ -179,6 +200,17 @@ def tap_count(branch: Branch) -> int:
     return pool * mix
 
 
+def is_pointwise(node: Map) -> bool:
+    """Whether a map is a function of each PFV of its one source by itself."""
+    (branch, *others) = node.branches
+    mix = branch.mix
+    axes = len(mix.window.size) if isinstance(mix, Conv) else 0
+    one = isinstance(mix, Conv) and padded_window(mix) == Window(
+        (1,) * axes, (1,) * axes, ((0, 0),) * axes, (1,) * axes
+    )
+    return not others and branch.pool is None and (isinstance(mix, Identity) or one)
+
+
 def linear_part(step: PointwiseStep, vhat: Vector) -> Vector:
     """A position-wise step without its bias."""
     if isinstance(step, ChannelMix):
@@ -231,7 +263,9 @@ def gate_of(gate: Gate | None, values: Values) -> Vector | float:
     return sigmoid(hidden @ gate.w2 + gate.b2)
 
 
-def branch_sums(branch: Branch, values: Values) -> tuple[Grid, dict[Grid, BranchSum]]:
+def branch_sums(
+    branch: Branch, values: Values, live: Mapping[str, np.ndarray], roots: Mapping[str, str]
+) -> tuple[Grid, dict[Grid, BranchSum]]:
     """The contributions of a branch to every target position.
 
     A max pool before the mixing step makes one contribution of each pair of pool offset and kernel offset.
@@ -249,21 +283,34 @@ def branch_sums(branch: Branch, values: Values) -> tuple[Grid, dict[Grid, Branch
     if isinstance(branch.mix, Conv):
         links = kernel_matrix(replace(branch.mix, kernel=np.ones_like(branch.mix.kernel)), (0,) * len(grid))
 
+    biased = any(not isinstance(step, ChannelMix) and step.shift is not None for step in branch.then)
     sums = {}
     for j in positions(target_grid):
         contributions = []
+        zeros = np.zeros(channels if not isinstance(branch.mix, Conv) else branch.mix.kernel.shape[-1])
+        bias, constant = zeros, in_range(zeros_after(zeros, branch.then), branch.channels)
         for q, matrix in mixing[j]:
             for i, mask in chosen[q]:
                 vhat = (v[i] * mask) @ matrix
                 for step in branch.then:
                     vhat = linear_part(step, vhat)
+                placed = in_range(vhat * gate, branch.channels)
+                if not live[branch.source][i]:
+                    constant = constant + placed
+                    continue
                 neurons = by_neuron(v[i], mask, matrix, links, branch, gate)
-                contributions.append(Contribution(branch.source, i, in_range(vhat * gate, branch.channels), *neurons))
-        if not contributions:
-            raise ValueError(f"Every tap into position {j} lies in the padding, so its bias has no contributor.")
-        bias = np.zeros(channels if not isinstance(branch.mix, Conv) else branch.mix.kernel.shape[-1])
+                chosen_at = None if branch.pool is None else (branch.pool.window, q)
+                contributions.append(Contribution(branch.source, i, placed, *neurons, chosen_at, roots[branch.source]))
         for step in branch.then:
             bias = linear_part(step, bias) + bias_of(step, j)
         single = tap_count(branch) == 1
-        sums[j] = BranchSum(tuple(contributions), in_range(bias * gate, branch.channels), single)
+        own = in_range(bias * gate, branch.channels)
+        sums[j] = BranchSum(tuple(contributions), own, single, constant, biased)
     return target_grid, sums
+
+
+def zeros_after(zeros: Vector, steps: Sequence[PointwiseStep]) -> Vector:
+    """Zeros of the width that position-wise steps lead to."""
+    for step in steps:
+        zeros = linear_part(step, zeros)
+    return zeros

@@ -1,4 +1,4 @@
-"""Small example networks that between them use every feature of a description, each with an image, and random ones."""
+"""Small example networks that between them use every feature of a description, each with an image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from .description import Affine, Branch, Conv, Grid, Map, Network, Slice
-from .draw import Draw, Padding, PerAxis, avg_pool, max_pool, window
+from .description import Affine, Branch, Conv, Map, Network, Slice
+from .draw import Draw, avg_pool, max_pool, window
 
-__all__ = ["EXAMPLES", "Example", "random_network"]
+__all__ = ["EXAMPLES", "Example"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,6 +322,49 @@ def zero_layer() -> Example:
     return Example(Network(maps, draw.mlp_head((3, 3), 4)), draw.array(7, 8, 3))
 
 
+def split_kernels() -> Example:
+    """PFVs that reach a sum along several paths: kernels of several sizes beside the identity, pools of one pool."""
+    draw = Draw.seeded(20)
+    pool = max_pool(2, 1)
+    branches = (Branch("stem", same(draw, 3, 4, 4)), Branch("stem", draw.conv(1, 4, 4)), Branch("stem"))
+    pooled = (
+        Branch("sum", draw.conv(2, 4, 3), pool),
+        Branch("sum", draw.conv(1, 4, 3, padding=((0, -1), (0, -1))), pool),
+    )
+    strided = (
+        Branch("pooled", draw.conv(3, 3, 4, strides=2, padding=1), then=(draw.bias(4),)),
+        Branch("pooled", draw.conv(5, 3, 4, strides=2, padding=2)),
+        Branch("pooled", avg_pool(3, 2, 1), then=(draw.channel_mix(3, 4),)),
+    )
+    maps = (
+        stem(draw, 4),
+        Map("sum", branches, post=draw.bias(4)),
+        Map("pooled", pooled, post=draw.bias(3)),
+        Map("last", strided, post=draw.batch_norm(4)),
+    )
+    return Example(Network(maps, draw.global_pool_head(4)), draw.array(7, 8, 3))
+
+
+def unreached() -> Example:
+    """Windows that lie in padding: PFVs that are constant, beside others in sums, pools and the head."""
+    draw = Draw.seeded(21)
+    maps = (
+        stem(draw, 4),
+        Map("framed", (Branch("stem", draw.conv(1, 4, 4, padding=2), then=(draw.bias(4),)),)),
+        Map("wide", (Branch("framed", same(draw, 3, 4, 4)), Branch("framed", draw.conv(1, 4, 4))), post=draw.bias(4)),
+        Map(
+            "branches",
+            (
+                Branch("wide", same(draw, 3, 4, 4), then=(draw.bias(4),)),
+                Branch("framed", same(draw, 3, 4, 4), max_pool(3, 1, 1)),
+                Branch("stem", draw.conv(1, 4, 4, padding=2), then=(draw.bias(4),)),
+            ),
+        ),
+        Map("pooled", (Branch("branches", avg_pool(2, 2), then=(draw.bias(4),)),)),
+    )
+    return Example(Network(maps, draw.global_pool_head(4)), draw.array(6, 5, 3))
+
+
 EXAMPLES: dict[str, Callable[[], Example]] = {
     example.__name__: example
     for example in (
@@ -345,54 +388,8 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
         black_corner,
         zero_filters,
         zero_layer,
+        split_kernels,
+        unreached,
     )
 }
 """The examples by name."""
-
-
-def random_network(
-    seed: int,
-    kernel: PerAxis = 3,
-    stride: PerAxis = 1,
-    padding: Padding = 1,
-    dilation: PerAxis = 1,
-    *,
-    groups: int = 1,
-    pool: tuple[int, int, int] | None = None,
-    grid: Grid = (6, 6),
-) -> Example:
-    """A network of two layers with an image: a plain convolution, then the one the arguments describe.
-
-    Args:
-        seed: of the weights and the image.
-        kernel: extent of the second convolution, for all axes or each.
-        stride: its stride.
-        padding: its padding, for all sides or (low, high) of each axis.
-        dilation: its dilation.
-        groups: its feature groups; 4 channels go in and 4 come out, so 1, 2 or 4.
-        pool: (window, stride, padding) of a max pool before it.
-        grid: of the image, one to three axes.
-
-    Raises:
-        ValueError: the second layer has no positions, or one of its windows lies in the padding altogether.
-    """
-    draw, axes = Draw.seeded(seed), len(grid)
-    first = draw.conv(3, 3, 4, padding=1, axes=axes)
-    second = draw.conv(kernel, 4, 4, strides=stride, padding=padding, dilation=dilation, groups=groups, axes=axes)
-    pooling = None if pool is None else max_pool(*pool, axes=axes)
-
-    windows, extent = [second.window] if pooling is None else [pooling.window, second.window], grid
-    for shape in windows:
-        target = shape.target_grid(extent)
-        if min(target) < 1:
-            raise ValueError(f"A window {shape} has no place on the grid {extent}.")
-        for j in np.ndindex(*target):
-            if all(shape.source(j, offset, extent) is None for offset in shape.offsets()):
-                raise ValueError(f"The window {shape} at position {j} of the grid {target} sees nothing but padding.")
-        extent = target
-
-    maps = (
-        Map("first", (Branch("input", first, then=(draw.bias(4),)),)),
-        Map("second", (Branch("first", second, pooling, (draw.bias(4),)),)),
-    )
-    return Example(Network(maps, draw.global_pool_head(4)), draw.array(*grid, 3))

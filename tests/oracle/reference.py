@@ -22,6 +22,7 @@ from .contributions import (
     bias_of,
     branch_sums,
     flat,
+    is_pointwise,
     linear_part,
     pool_taps,
     positions,
@@ -72,14 +73,24 @@ Ratios = Mapping[tuple[str, str], Float64[np.ndarray, "n_source n_target"]]
 # --- sharing ratios --------------------------------------------------------------------------------------------------
 
 
-def bias_shares(vhats: Sequence[Vector], mode: Bias) -> list[float]:
-    """The share s of a bias that goes to each of the contributions it is shared by."""
+def bias_shares(vhats: Sequence[Vector], mode: Bias, keys: Sequence[object] | None = None) -> list[float]:
+    """The share s of a bias that goes to each of the contributions it is shared by.
+
+    What comes from one PFV (one key) along several taps is one vhat, their sum, and its share is divided among them.
+    """
     if mode == "none":
         return [0.0] * len(vhats)
-    norms = [float(np.linalg.norm(vhat)) for vhat in vhats]
-    if mode == "uniform" or sum(norms) == 0:
-        return [1 / len(vhats)] * len(vhats)
-    return [norm / sum(norms) for norm in norms]
+    keys = range(len(vhats)) if keys is None else keys
+    norms = {key: float(np.linalg.norm(sum(v for v, k in zip(vhats, keys, strict=True) if k == key))) for key in keys}
+    total = sum(norms.values())
+    if mode == "uniform" or total == 0:
+        norms, total = dict.fromkeys(keys, 1.0), float(len(norms))
+    return [norms[key] / total / list(keys).count(key) for key in keys]
+
+
+def keys_of(contributions: Sequence[Contribution]) -> list[object]:
+    """Which PFV each contribution comes from; every offset of a max pool contributes by itself."""
+    return [(c.root, c.position, c.chosen_at) for c in contributions]
 
 
 def sharing_ratios(
@@ -102,22 +113,24 @@ def sharing_ratios(
     vhats: list[Vector] = []
     parts: list[Vector] = []
     for branch in sums:
-        bias = linear_part(step, branch.bias)
+        bias = linear_part(step, branch.own_constants)
         own = [linear_part(step, c.vhat) for c in branch.contributions]
-        if branch.single:
+        if branch.single and own:
             own, shares = [own[0] + bias], [0.0]
         else:
-            shares = bias_shares(own, mode)
+            shares = bias_shares(own, mode, keys_of(branch.contributions))
         contributions += branch.contributions
         vhats += own
         parts += [vhat + s * bias for vhat, s in zip(own, shares, strict=True)]
+        shift = shift + linear_part(step, branch.left_to_sum)
 
     alone = len(sums) == 1 and sums[0].single
-    shares = [1.0] if alone else bias_shares(vhats, mode)
+    keys = keys_of(contributions)
+    shares = [1.0] * len(vhats) if alone else bias_shares(vhats, mode, keys)
     y = activated(x)
     squared = float(x @ y)
     if squared == 0:
-        ratios = [1 / len(parts)] * len(parts)
+        ratios = bias_shares(vhats, "uniform", keys)
     else:
         ratios = [float((part + s * shift) @ y) / squared for part, s in zip(parts, shares, strict=True)]
     return x, list(zip(contributions, ratios, strict=True))
@@ -160,6 +173,7 @@ class Trace:
         sums: {map: per branch, {position: its contributions}}.
         ratios: {bias mode: {(source map, target map): mu}}.
         hidden: for an MLP head, {bias mode: mu} from the encoder's positions to the hidden layer as one PFV.
+        live: {map: which positions a pixel reaches}.
         logits: (classes,).
     """
 
@@ -169,6 +183,7 @@ class Trace:
     sums: dict[str, tuple[dict[Grid, BranchSum], ...]]
     ratios: Mapping[Bias, Ratios]
     hidden: Mapping[Bias, Float64[np.ndarray, "n 1"]]
+    live: Mapping[str, np.ndarray]
     logits: Float64[np.ndarray, " classes"]
 
     @property
@@ -178,10 +193,10 @@ class Trace:
 
 
 def trace_map(
-    node: Map, values: Values, against: Relevance = "pre"
+    node: Map, values: Values, live: Mapping[str, np.ndarray], roots: Mapping[str, str], against: Relevance = "pre"
 ) -> tuple[tuple[dict[Grid, BranchSum], ...], Float64[np.ndarray, "*grid c"], dict[Bias, Ratios]]:
     """The contributions to a map, its pre-activation X, and per bias mode the dense ratios into it."""
-    branches = [branch_sums(branch, values) for branch in node.branches]
+    branches = [branch_sums(branch, values, live, roots) for branch in node.branches]
     grid = branches[0][0]
     if any(other != grid for other, _ in branches):
         raise ValueError(f"The branches of {node.name!r} have different grids: {[g for g, _ in branches]}.")
@@ -217,14 +232,19 @@ def trace(network: Network, image: Float64[np.ndarray, "*grid c"], against: Rele
     """Run a network on one image and take every contribution and every sharing ratio, against X or act(X).
 
     Raises:
-        ValueError: a target position has no source inside the map, or branches do not match.
+        ValueError: branches do not match.
     """
     values = {"input": np.asarray(image, dtype=np.float64)}
+    live = {"input": np.ones(values["input"].shape[:-1], bool)}
+    roots = {"input": "input"}
     pre, sums = {}, {}
     ratios: dict[Bias, dict[tuple[str, str], Array]] = {mode: {} for mode in get_args(Bias)}
     for node in network.maps:
-        sums[node.name], x, edges = trace_map(node, values, against)
+        sums[node.name], x, edges = trace_map(node, values, live, roots, against)
         pre[node.name] = x
+        roots[node.name] = roots[node.branches[0].source] if is_pointwise(node) else node.name
+        reached = [any(s[j].contributions for s in sums[node.name]) for j in positions(x.shape[:-1])]
+        live[node.name] = np.reshape(reached, x.shape[:-1])
         values[node.name] = normalise(activate(x, node.activation), node.layer_norm)
         for mode in get_args(Bias):
             ratios[mode] |= edges[mode]
@@ -236,11 +256,11 @@ def trace(network: Network, image: Float64[np.ndarray, "*grid c"], against: Rele
         logits = v.reshape(-1, v.shape[-1]).mean(axis=0) @ head.weights + head.bias
     else:
         layer = hidden_layer(head, network.maps[-1].name, grid)
-        _, x, edges = trace_map(layer, values, against)
+        _, x, edges = trace_map(layer, values, live, roots, against)
         hidden = {mode: edge for mode in get_args(Bias) for edge in edges[mode].values()}
         pre[layer.name] = x
         logits = np.maximum(x.reshape(-1), 0.0) @ head.w2 + head.b2
-    return Trace(network, values, pre, sums, ratios, hidden, logits)
+    return Trace(network, values, pre, sums, ratios, hidden, live, logits)
 
 
 # --- relevance and effective receptive fields ------------------------------------------------------------------------
@@ -266,21 +286,32 @@ def head_gradient(run: Trace, label: int) -> Float64[np.ndarray, "n c"]:
     return gradient.reshape(-1, v.shape[-1])
 
 
+def contributors(run: Trace, head: HeadRule, bias: Bias) -> Float64[np.ndarray, " n"]:
+    """1 for the encoder's positions among which the logit is shared: those that a pixel reaches, if constants are."""
+    live = run.live[run.encoder].reshape(-1).astype(float)
+    return live if head != "gradcam" and bias != "none" and live.any() else np.ones_like(live)
+
+
 def plain_encoder_relevance(run: Trace, label: int, head: HeadRule, bias: Bias) -> Float64[np.ndarray, " n"]:
     """Relevance of a class at the encoder's output, without contrast."""
     v = run.values[run.encoder]
     v = v.reshape(-1, v.shape[-1])
     n, logit = len(v), run.logits[label]
+    takes_part = contributors(run, head, bias)
     gradient = head_gradient(run, label)
     if head == "linear":
-        explained = (v * gradient).sum(axis=-1)
-        return explained + (logit - explained.sum()) / n
+        explained = (v * gradient).sum(axis=-1) * takes_part
+        return explained + (logit - explained.sum()) / takes_part.sum() * takes_part
     if head == "gradcam":
         return np.maximum(v @ gradient.mean(axis=0), 0.0)
     layers = run.network.head
     if isinstance(layers, GlobalPoolHead):
         vhat = v @ layers.weights[:, label] / n
-        return vhat + np.array(bias_shares(vhat[:, None], bias)) * layers.bias[label]
+        places = np.flatnonzero(takes_part)
+        result = np.zeros(n)
+        shares = np.array(bias_shares(vhat[places, None], bias))
+        result[places] = vhat[places] + shares * (logit - vhat[places].sum())
+        return result
     return run.hidden[bias][:, 0] * logit
 
 
@@ -290,7 +321,8 @@ def encoder_relevance(
     """Relevance of a class at the encoder's output, flat over its positions."""
     relevance = plain_encoder_relevance(run, label, head, bias)
     if contrast == "spatial":
-        return relevance - relevance.mean()
+        takes_part = contributors(run, head, bias)
+        return relevance - relevance.sum() / takes_part.sum() * takes_part
     if contrast == "class":
         return relevance - np.mean(
             [plain_encoder_relevance(run, c, head, bias) for c in range(len(run.logits))], axis=0
