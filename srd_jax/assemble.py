@@ -13,6 +13,7 @@ from srd_jax.geometry import Slice, Whole, Window
 from srd_jax.head import Head, HeadKind
 from srd_jax.interpreter import Interpreter, Node
 from srd_jax.operators import Edge
+from srd_jax.squash import squash_of
 from srd_jax.tracing import Program, Ref, downstream
 from srd_jax.values import Map, Sum, Value
 
@@ -173,6 +174,7 @@ def _head(
         fixed_refs=fixed,
         equations=equations,
         output=program.output,
+        squash=squash_of(program),
     )
 
 

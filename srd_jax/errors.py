@@ -4,7 +4,9 @@ __all__ = [
     "DataError",
     "ImageError",
     "LayerError",
+    "LogitsError",
     "SRDError",
+    "SaturationWarning",
     "ShapeError",
     "TargetError",
     "UnsupportedPrimitiveError",
@@ -32,6 +34,10 @@ class LayerError(SRDError, LookupError):
     """A PFV map, a position in it, or a model of that name does not exist."""
 
 
+class LogitsError(SRDError, FloatingPointError):
+    """The model's logits are NaN or infinite, so that nothing can be said of why."""
+
+
 class TargetError(SRDError, LookupError):
     """A class that the model does not have was asked for."""
 
@@ -42,3 +48,7 @@ class WeightsError(SRDError, ValueError):
 
 class UnsupportedPrimitiveError(SRDError, NotImplementedError):
     """The traced function uses a primitive, or a form of one, that has no sharing rule."""
+
+
+class SaturationWarning(UserWarning):
+    """A probability that is all but 0 or 1 is explained, whose map is rounding noise."""

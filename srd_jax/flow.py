@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from math import prod
 from operator import add
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,11 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from srd_jax.errors import LayerError, ShapeError
+from srd_jax.errors import LayerError, ShapeError, TargetError
 from srd_jax.head import Contrast, Head
 from srd_jax.operators import Edge
 from srd_jax.suggest import did_you_mean
-from srd_jax.targets import as_targets
+from srd_jax.targets import as_targets, check_targets
 from srd_jax.turns import in_turns
 
 __all__ = ["Account", "Flow", "Layer"]
@@ -97,14 +97,11 @@ class Flow:
             the first layer. Without recursion only the encoder's output and the input.
 
         Raises:
-            TargetError: a class that does not exist, or targets of another shape.
+            TargetError: a class that does not exist, targets of another shape, or ``contrast="class"`` where there is
+                one class. Where targets are traced and cannot be looked at, the map of such a class is NaN.
+            ValueError: an unknown contrast.
         """
-        each, single = as_targets(targets, self.head.logits)
-        seeds = self.head.relevance(each, contrast)
-        maps = self._backward(self._centred(seeds) if contrast == "spatial" else seeds)
-        return {
-            layer.name: m[:, 0] if single else m for layer, m in zip(self.layers, maps, strict=True) if m is not None
-        }
+        return _relevance(self, self._checked(targets, contrast), contrast)
 
     def kept_by_biases(
         self,
@@ -122,19 +119,7 @@ class Flow:
             {layer: (N, *grid)} or (N, K, *grid) for every layer but the input. Added to the heatmap's sum, it gives the
             sum of the encoder's relevance.
         """
-        relevance = self.relevance(targets, contrast=contrast)
-        totals: dict[int, Array] = {}
-        for edge in self.edges:
-            ones = jnp.ones((self.head.logits.shape[0], 1, *edge.grid), jnp.float32)
-            reached = edge.apply(ones)
-            totals[edge.target] = reached + totals[edge.target] if edge.target in totals else reached
-        kept = {}
-        for index, layer in enumerate(self.layers):
-            if index in totals and layer.name in relevance:
-                r = relevance[layer.name]
-                total = totals[index] if r.ndim == len(layer.grid) + 2 else totals[index][:, 0]
-                kept[layer.name] = r * (1 - total)
-        return kept
+        return _kept_by_biases(self, self._checked(targets, contrast), contrast)
 
     def account(self, targets: ArrayLike | None = None) -> Account:
         """Where the logit of a class went: to the pixels, or to constants that nothing passes it on.
@@ -151,14 +136,7 @@ class Flow:
         Raises:
             TargetError: as in `relevance`.
         """
-        each, single = as_targets(targets, self.head.logits)
-        heat = self.relevance(each, contrast=None)[self.layers[0].name]
-        pixels = jnp.sum(heat, tuple(range(2, heat.ndim)))
-        logit = jnp.take_along_axis(self.head.logits, each, 1).astype(pixels.dtype)
-        kept_by = self.kept_by_biases(each, contrast=None).values()
-        kept = sum((jnp.sum(r, tuple(range(2, r.ndim))) for r in kept_by), jnp.zeros_like(pixels))
-        account = Account(logit, pixels, kept, logit - pixels - kept)
-        return Account(*(part[:, 0] for part in account)) if single else account
+        return _account(self, self._checked(targets, None))
 
     def erf(
         self,
@@ -186,32 +164,18 @@ class Flow:
         """
         if not self.recursion:
             raise LayerError("there are no effective receptive fields without recursion; decompose with recursion=True")
+        if direction not in ("backward", "forward"):
+            raise ValueError(f'direction must be "backward" or "forward", not {direction!r}')
         index = self._index(layer)
-        grid = self.layers[index].grid
-        where = _flat_positions(positions, layer, grid)
-        pixels = prod(self.layers[0].grid)
-        n = self.head.logits.shape[0]
-        dtype = jnp.promote_types(self.head.logits.dtype, jnp.float32)
+        where = _flat_positions(positions, layer, self.layers[index].grid)
+        return _erf(self, where, index, direction, chunk)
 
-        def seeds(places: Array, shape: tuple[int, ...]) -> Array:
-            one_hot = jax.nn.one_hot(places, prod(shape), dtype=dtype).reshape((places.size, *shape))
-            return jnp.broadcast_to(one_hot, (n, *one_hot.shape))
-
-        def backward(places: Array) -> Array:
-            maps = self._backward({index: seeds(places, grid)})
-            assert maps[0] is not None
-            return maps[0]
-
-        def forward(places: Array) -> Array:
-            reached = self._forward(seeds(places, self.layers[0].grid), index)
-            return reached.reshape((n, places.size, -1))[..., where]
-
-        if direction == "backward":
-            return in_turns(backward, where, chunk)
-        if direction == "forward":
-            columns = in_turns(forward, jnp.arange(pixels), chunk)
-            return jnp.swapaxes(columns, 1, 2).reshape((n, where.shape[0], *self.layers[0].grid))
-        raise ValueError(f'direction must be "backward" or "forward", not {direction!r}')
+    def _checked(self, targets: ArrayLike | None, contrast: Contrast | None) -> Array | None:
+        if contrast not in (*get_args(Contrast), None):
+            raise ValueError(f"contrast must be one of 'spatial', 'class', None, not {contrast!r}")
+        if contrast == "class" and self.head.logits.shape[1] == 1:
+            raise TargetError('contrast="class" compares classes, and there is one logit; take "spatial" or None')
+        return None if targets is None else check_targets(targets, self.head.logits.shape)
 
     def _index(self, name: str) -> int:
         names = [layer.name for layer in self.layers]
@@ -263,6 +227,67 @@ class Flow:
                 ahead = edge.apply(maps[edge.source])
                 maps[edge.target] = ahead + maps[edge.target] if edge.target in maps else ahead
         return maps[index]
+
+
+@partial(jax.jit, static_argnames="contrast")
+def _relevance(flow: Flow, targets: Array | None, contrast: Contrast | None) -> dict[str, Array]:
+    each, single = as_targets(targets, flow.head.logits)
+    seeds = flow.head.relevance(each, contrast)
+    maps = flow._backward(flow._centred(seeds) if contrast == "spatial" else seeds)
+    return {layer.name: m[:, 0] if single else m for layer, m in zip(flow.layers, maps, strict=True) if m is not None}
+
+
+@partial(jax.jit, static_argnames="contrast")
+def _kept_by_biases(flow: Flow, targets: Array | None, contrast: Contrast | None) -> dict[str, Array]:
+    relevance = _relevance(flow, targets, contrast)
+    totals: dict[int, Array] = {}
+    for edge in flow.edges:
+        reached = edge.apply(jnp.ones((flow.head.logits.shape[0], 1, *edge.grid), jnp.float32))
+        totals[edge.target] = reached + totals[edge.target] if edge.target in totals else reached
+    kept = {}
+    for index, layer in enumerate(flow.layers):
+        if index in totals and layer.name in relevance:
+            r = relevance[layer.name]
+            total = totals[index] if r.ndim == len(layer.grid) + 2 else totals[index][:, 0]
+            kept[layer.name] = r * (1 - total)
+    return kept
+
+
+@jax.jit
+def _account(flow: Flow, targets: Array | None) -> Account:
+    each, single = as_targets(targets, flow.head.logits)
+    heat = _relevance(flow, each, None)[flow.layers[0].name]
+    pixels = jnp.sum(heat, tuple(range(2, heat.ndim)))
+    logit = jnp.take_along_axis(flow.head.logits, each, 1).astype(pixels.dtype)
+    kept_by = _kept_by_biases(flow, each, None).values()
+    kept = sum((jnp.sum(r, tuple(range(2, r.ndim))) for r in kept_by), jnp.zeros_like(pixels))
+    account = Account(logit, pixels, kept, logit - pixels - kept)
+    return Account(*(part[:, 0] for part in account)) if single else account
+
+
+@partial(jax.jit, static_argnames=("index", "direction", "chunk"))
+def _erf(flow: Flow, where: Array, index: int, direction: str, chunk: int) -> Float[Array, "n p ..."]:
+    pixels, grid = flow.layers[0].grid, flow.layers[index].grid
+    n = flow.head.logits.shape[0]
+    dtype = jnp.promote_types(flow.head.logits.dtype, jnp.float32)
+
+    def seeds(places: Array, shape: tuple[int, ...]) -> Array:
+        one_hot = jax.nn.one_hot(places, prod(shape), dtype=dtype).reshape((places.size, *shape))
+        return jnp.broadcast_to(one_hot, (n, *one_hot.shape))
+
+    def backward(places: Array) -> Array:
+        maps = flow._backward({index: seeds(places, grid)})
+        assert maps[0] is not None
+        return maps[0]
+
+    def forward(places: Array) -> Array:
+        reached = flow._forward(seeds(places, pixels), index)
+        return reached.reshape((n, places.size, -1))[..., where]
+
+    if direction == "backward":
+        return in_turns(backward, where, chunk)
+    columns = in_turns(forward, jnp.arange(prod(pixels)), chunk)
+    return jnp.swapaxes(columns, 1, 2).reshape((n, where.shape[0], *pixels))
 
 
 def enlarge(maps: Float[Array, "n p ..."], grid: tuple[int, ...]) -> Float[Array, "n p ..."]:

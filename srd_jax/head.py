@@ -21,6 +21,8 @@ from jaxtyping import Array, Float, Int
 from srd_jax import layout as lay
 from srd_jax.layout import Layout
 from srd_jax.sharing import Bias, accumulator
+from srd_jax.squash import Squash
+from srd_jax.targets import one_hot
 from srd_jax.tracing import Equation, Operand, Ref, evaluate
 from srd_jax.turns import in_turns
 
@@ -35,8 +37,20 @@ _CLASSES_AT_ONCE = 16
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["logits", "values", "fixed"],
-    meta_fields=["kind", "bias", "nodes", "layouts", "grids", "live", "refs", "fixed_refs", "equations", "output"],
-)
+    meta_fields=[
+        "kind",
+        "bias",
+        "nodes",
+        "layouts",
+        "grids",
+        "live",
+        "refs",
+        "fixed_refs",
+        "equations",
+        "output",
+        "squash",
+    ],
+)  # fmt: skip
 @dataclass(frozen=True)
 class Head:
     """The function from the encoder's output to the logits.
@@ -55,6 +69,7 @@ class Head:
         fixed_refs: references of ``fixed``.
         equations: from ``values`` to the logits.
         output: reference of the logits.
+        squash: whether the logits are probabilities.
     """
 
     logits: Any  # JAX rebuilds pytrees with leaves that are no arrays
@@ -70,6 +85,7 @@ class Head:
     fixed_refs: tuple[Ref, ...]
     equations: tuple[Equation, ...]
     output: Operand
+    squash: Squash
 
     def relevance(self, targets: Int[Array, "n k"], contrast: Contrast | None) -> dict[int, Float[Array, "n k ..."]]:
         """R at the encoder's output.
@@ -83,12 +99,12 @@ class Head:
             (N, K, *grid) by index of the PFV map.
         """
         classes = self.logits.shape[1]
-        one_hot = jax.nn.one_hot(targets, classes, dtype=self.logits.dtype)
+        chosen = one_hot(targets, self.logits)
         if contrast == "class" and self.kind == "linear":
-            return self._unflatten(self._rule()(one_hot - 1 / classes))
-        maps = self._rule()(one_hot)
+            return self._unflatten(self._rule()(chosen - 1 / classes))
+        maps = self._rule()(chosen)
         if contrast == "class":
-            every = jnp.broadcast_to(jnp.eye(classes, dtype=one_hot.dtype), (one_hot.shape[0], classes, classes))
+            every = jnp.broadcast_to(jnp.eye(classes, dtype=chosen.dtype), (chosen.shape[0], classes, classes))
             maps = maps - jnp.mean(self._rule()(every), 1, keepdims=True)
         return self._unflatten(maps)
 
@@ -106,14 +122,14 @@ class Head:
             One (N, K, *grid, C) array per value.
         """
         classes = self.logits.shape[1]
-        one_hot = jax.nn.one_hot(targets, classes, dtype=self.logits.dtype)
+        chosen = one_hot(targets, self.logits)
         if contrast == "class":
             if self.kind == "linear":
-                return self._by_neuron(one_hot - 1 / classes)
-            every = jnp.broadcast_to(jnp.eye(classes, dtype=one_hot.dtype), (one_hot.shape[0], classes, classes))
+                return self._by_neuron(chosen - 1 / classes)
+            every = jnp.broadcast_to(jnp.eye(classes, dtype=chosen.dtype), (chosen.shape[0], classes, classes))
             means = (jnp.mean(part, 1, keepdims=True) for part in self._by_neuron(every))
-            return tuple(part - mean for part, mean in zip(self._by_neuron(one_hot), means, strict=True))
-        parts = self._by_neuron(one_hot)
+            return tuple(part - mean for part, mean in zip(self._by_neuron(chosen), means, strict=True))
+        parts = self._by_neuron(chosen)
         if contrast == "spatial":
             return tuple(part - jnp.mean(part, tuple(range(2, part.ndim - 1)), keepdims=True) for part in parts)
         return parts

@@ -9,7 +9,52 @@ from jaxtyping import Array, Float, Int
 
 from srd_jax.errors import TargetError
 
-__all__ = ["as_targets"]
+__all__ = ["as_targets", "check_targets", "one_hot"]
+
+
+def check_targets(targets: Any, shape: tuple[int, ...]) -> Int[Array, "..."]:
+    """Targets as an array of integers, looked at as far as they are known.
+
+    Args:
+        targets: an int, (N,) ints or (N, K) ints.
+        shape: of the logits, (N, classes).
+
+    Raises:
+        TargetError: not integers, another shape, none at all, or a class that does not exist (where values are known).
+    """
+    n, classes = shape
+    if not isinstance(targets, jax.Array):
+        targets = _integers(targets, classes)
+    if not jnp.issubdtype(targets.dtype, jnp.integer):
+        raise TargetError(f"targets must be integers (class indices), not {targets.dtype}")
+    if targets.ndim > 2 or 0 in targets.shape or (targets.ndim > 0 and targets.shape[0] != n):
+        raise TargetError(
+            f"targets must be one int, ({n},) ints or ({n}, K) ints for {n} images; got shape {targets.shape}"
+        )
+    if not isinstance(targets, jax.core.Tracer):
+        known = np.asarray(targets)
+        wrong = known[(known < 0) | (known >= classes)]
+        if wrong.size:
+            raise TargetError(f"class {int(wrong.flat[0])} does not exist: the model has classes 0 to {classes - 1}")
+    return jnp.asarray(targets)
+
+
+def _integers(targets: Any, classes: int) -> np.ndarray:
+    """What is no array of JAX's as one of NumPy's, whose integers are wide enough to be compared."""
+    try:
+        array = np.asarray(targets)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise TargetError(f"targets must be integers in a rectangular array, not {_shown(targets)}") from error
+    if array.dtype == object and isinstance(targets, int):
+        raise TargetError(f"class {_shown(targets)} does not exist: the model has classes 0 to {classes - 1}")
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise TargetError(f"targets must be integers (class indices), not {_shown(targets)} of type {array.dtype}")
+    return array if array.size else array.astype(np.int32)
+
+
+def _shown(value: Any) -> str:
+    text = type(value).__name__ if isinstance(value, int) and abs(value) >= 10**20 else repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def as_targets(targets: Any, logits: Float[Array, "n classes"]) -> tuple[Int[Array, "n k"], bool]:
@@ -23,22 +68,18 @@ def as_targets(targets: Any, logits: Float[Array, "n classes"]) -> tuple[Int[Arr
         (N, K) indices, and whether a single map per image was asked for.
 
     Raises:
-        TargetError: not integers, another shape, or a class that does not exist (where values are known).
+        TargetError: as in `check_targets`.
     """
-    n, classes = logits.shape
     if targets is None:
         return jnp.argmax(logits, -1)[:, None], True
-    array = jnp.asarray(targets)
-    if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TargetError(f"targets must be integers (class indices), not {array.dtype}")
-    if array.ndim > 2 or (array.ndim > 0 and array.shape[0] != n):
-        raise TargetError(
-            f"targets must be one int, ({n},) ints or ({n}, K) ints for {n} images; got shape {array.shape}"
-        )
-    if not isinstance(array, jax.core.Tracer):
-        wrong = np.asarray(array)[(np.asarray(array) < 0) | (np.asarray(array) >= classes)]
-        if wrong.size:
-            raise TargetError(f"class {int(wrong.flat[0])} does not exist: the model has classes 0 to {classes - 1}")
+    array = check_targets(targets, logits.shape)
     if array.ndim == 2:
         return array, False
-    return jnp.broadcast_to(array, (n,))[:, None], True
+    return jnp.broadcast_to(array, logits.shape[:1])[:, None], True
+
+
+def one_hot(targets: Int[Array, "n k"], logits: Float[Array, "n classes"]) -> Float[Array, "n k classes"]:
+    """Unit vectors in class space, NaN for a class that does not exist: its map must not look like one."""
+    classes = logits.shape[1]
+    exists = (targets >= 0) & (targets < classes)
+    return jnp.where(exists[..., None], jax.nn.one_hot(targets, classes, dtype=logits.dtype), jnp.nan)

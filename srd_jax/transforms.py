@@ -1,5 +1,6 @@
 """The transformations: a function from images to logits becomes one that explains them."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -8,19 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from srd_jax.assemble import assemble
-from srd_jax.errors import ImageError, ShapeError
+from srd_jax.compiled import Model, Options, compiled, compiled_map
+from srd_jax.errors import ImageError, LogitsError, SaturationWarning, ShapeError
 from srd_jax.flow import Flow
 from srd_jax.head import Contrast, HeadKind
-from srd_jax.interpreter import interpret
-from srd_jax.scalar import ScalarFlow, scalar_flow
+from srd_jax.scalar import ScalarFlow
 from srd_jax.sharing import Bias, Relevance, Unit
-from srd_jax.tracing import trace
+from srd_jax.squash import Squash
+from srd_jax.targets import check_targets
 
 __all__ = ["decompose", "explain"]
-
-Model = Callable[[Any, Array], Array]
-"""``f(variables, images) -> logits``: any pytree, (N, *grid, C), (N, classes)."""
 
 
 def decompose(
@@ -39,7 +37,8 @@ def decompose(
     batch are independent: each is explained as if it were alone.
 
     Args:
-        f: ``f(variables, images) -> logits``, in evaluation mode: pure, and without any exchange between images.
+        f: ``f(variables, images) -> logits``, in evaluation mode: pure, and without any exchange between images. What
+            it closes over is read when it is traced, once for every shape, as `jax.jit` does.
         bias: how constants are shared among contributions: ``"norm"`` (the authors') in proportion to their norms,
             ``"uniform"`` evenly, ``"none"`` not at all; then the biases keep their part (`Flow.kept_by_biases`).
         head: how the logit becomes relevance at the encoder's output: ``"linear"`` by the gradient through the head
@@ -65,6 +64,7 @@ def decompose(
         ValueError: an unknown option.
         ShapeError: raised by the returned function: images of the wrong rank, or logits that are not (N, classes).
         ImageError: raised by the returned function: pixels that are not finite, where values are known.
+        LogitsError: raised by the returned function: logits that are not finite, where values are known.
         UnsupportedPrimitiveError: raised by the returned function: a step of ``f`` that has no sharing rule.
 
     Source: Han, Kim, Kwak, ICLR 2024, arXiv 2402.03348.
@@ -76,20 +76,12 @@ def decompose(
     _one_of("recursion", recursion, (True, False))
     if unit == "scalar" and head == "sharing":
         raise ValueError('head must be "linear" or "gradcam" with unit="scalar", not "sharing"')
-    alone = unit == "scalar" and recursion
-    tracer = jax.make_jaxpr(f, return_shape=True)
+    run = compiled(f, Options(bias, head, relevance, unit, recursion, channel_axis))
 
     def decomposed(variables: Any, images: Array) -> tuple[Float[Array, "n classes"], Flow | ScalarFlow]:
-        images = check_images(images, channel_axis)
-        program = trace(tracer, variables, images)
-        leaves = jax.tree.leaves(variables)
-        interpreter, env, logits = interpret(
-            program, leaves, images, channel_axis, bias, relevance=relevance, recursion=recursion and not alone
-        )
-        flow = assemble(interpreter, program, env, logits, head)
-        if alone:
-            return logits.array, scalar_flow(flow, interpreter, program, env, logits, relevance)
-        return logits.array, flow
+        logits, flow = run(variables, check_images(images, channel_axis))
+        check_logits(logits, flow.head.squash)
+        return logits, flow
 
     return decomposed
 
@@ -124,18 +116,22 @@ def explain(
 
     Raises:
         ValueError: an unknown option.
-        SRDError: raised by the returned function, as in `decompose`; TargetError for a class that does not exist.
+        SRDError: raised by the returned function, as in `decompose`; TargetError for a class that does not exist. Where
+            targets are traced and cannot be looked at, the map of such a class is NaN.
 
     Source: Han, Kim, Kwak, ICLR 2024, arXiv 2402.03348.
     """
     _one_of("contrast", contrast, (*get_args(Contrast), None))
-    decomposed = decompose(
-        f, bias=bias, head=head, relevance=relevance, unit=unit, recursion=recursion, channel_axis=channel_axis
-    )
+    decompose(f, bias=bias, head=head, relevance=relevance, unit=unit, recursion=recursion, channel_axis=channel_axis)
+    run = compiled_map(f, Options(bias, head, relevance, unit, recursion, channel_axis), contrast)
 
     def explained(variables: Any, images: Array, targets: Any = None) -> Float[Array, "n ..."]:
-        _, flow = decomposed(variables, images)
-        return flow.relevance(targets, contrast=contrast)[flow.layers[0].name]
+        images = check_images(images, channel_axis)
+        if targets is not None:
+            targets = check_targets(targets, jax.eval_shape(run, variables, images)[1].shape)
+        heat, logits, squash = run(variables, images, targets)
+        check_logits(logits, squash)
+        return heat
 
     return explained
 
@@ -158,6 +154,21 @@ def check_images(images: Any, channel_axis: int) -> Array:
     if not isinstance(images, jax.core.Tracer) and not np.isfinite(np.asarray(images, np.float32)).all():
         raise ImageError("images hold NaN or infinite pixels; no explanation of them would mean anything")
     return images
+
+
+def check_logits(logits: Array, squash: Squash) -> None:
+    """Refuse logits that are not finite, and warn of probabilities that are all but 0 or 1, where values are known.
+
+    Raises:
+        LogitsError: NaN or infinite logits.
+    """
+    traced = isinstance(logits, jax.core.Tracer)
+    known = np.zeros(1) if traced else np.asarray(logits, np.float64)
+    if not np.isfinite(known).all():
+        first = int(np.flatnonzero(~np.isfinite(known).all(-1))[0])
+        raise LogitsError(f"the logits of image {first} are NaN or infinite: look at the model's weights and its input")
+    if squash.kind and (traced or squash.is_saturated(known)):
+        warnings.warn(squash.advice, SaturationWarning, stacklevel=3)
 
 
 def _one_of(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
