@@ -15,7 +15,7 @@ from srd_jax.interpreter import interpret
 from srd_jax.scalar import ScalarFlow, scalar_flow
 from srd_jax.sharing import Bias, Relevance, Unit
 from srd_jax.squash import Squash
-from srd_jax.tracing import trace
+from srd_jax.tracing import refuse_random, trace
 
 __all__ = ["Model", "Options", "compiled", "compiled_map"]
 
@@ -74,6 +74,7 @@ def _decomposed(
     tracer: Callable[..., Any], options: Options, variables: Any, images: Array
 ) -> tuple[Float[Array, "n classes"], Flow | ScalarFlow]:
     program = trace(tracer, variables, images)
+    refuse_random(program)
     alone = options.unit == "scalar" and options.recursion
     interpreter, env, logits = interpret(
         program,

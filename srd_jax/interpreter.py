@@ -7,9 +7,10 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
-from srd_jax.errors import UnsupportedPrimitiveError
+from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
 from srd_jax.geometry import Regrid, Step
 from srd_jax.layout import LayoutError
 from srd_jax.operators import Edge
@@ -20,6 +21,12 @@ from srd_jax.tracing import Constant, Equation, Program, Ref, bind
 from srd_jax.values import Map, Sum, Value, copied_axes
 
 __all__ = ["Interpreter", "Node", "interpret"]
+
+
+_REARRANGES = frozenset(
+    p.name for p in (jp.reshape_p, jp.squeeze_p, jp.transpose_p, jp.broadcast_in_dim_p, jp.convert_element_type_p)
+)
+"""Steps that leave a sum the name of the step before."""
 
 
 @dataclass(frozen=True)
@@ -256,4 +263,24 @@ def _apply_rule(interpreter: Interpreter, equation: Equation, operands: Sequence
     except LayoutError as error:
         interpreter.unsupported(equation, str(error))
     results = list(results) if isinstance(results, list | tuple) else [results]
-    return [replace(r, scope=equation.scope) if isinstance(r, Sum) else r for r in results]
+    _check_results(equation, results)
+    label = "" if equation.primitive.name in _REARRANGES else equation.label
+    return [replace(r, scope=label or r.scope) if isinstance(r, Sum) else r for r in results]
+
+
+def _check_results(equation: Equation, results: Sequence[Any]) -> None:
+    """Hold a rule to what its equation makes.
+
+    Raises:
+        ShapeError: another number of results, or one of another shape than the equation or its own layout says.
+    """
+    rule = f"the sharing rule of primitive '{equation.primitive.name}'"
+    if len(results) != len(equation.results):
+        raise ShapeError(f"{rule} returned {len(results)} results in place of {len(equation.results)}")
+    for result, expected in zip(results, equation.out_shapes, strict=True):
+        shape = jnp.shape(result.array if isinstance(result, Map | Sum) else result)
+        if shape != expected.shape:
+            raise ShapeError(f"{rule} returned an array of shape {shape} in place of {expected.shape}")
+        if isinstance(result, Map | Sum) and lay.shape_of(result.layout) != shape:
+            layout = lay.shape_of(result.layout)
+            raise ShapeError(f"{rule} returned an array of shape {shape} with a layout of shape {layout}")

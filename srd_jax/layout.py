@@ -94,6 +94,11 @@ def kinds(axis: Axis) -> frozenset[str | int]:
     return frozenset(dim.kind for dim in axis if dim.size != 1)
 
 
+def runs_over_images(layout: Layout, axes: Sequence[int]) -> bool:
+    """Whether some axes run over the batch, if it be of one image: what is taken over them is of a batch."""
+    return any(dim.kind == BATCH for axis in axes for dim in layout[axis])
+
+
 def axis_of(layout: Layout, kind: str | int) -> int | None:
     """The array axis that holds the dimension ``kind``, None where there is none."""
     return next((i for i, axis in enumerate(layout) if any(dim.kind == kind for dim in axis)), None)
@@ -115,6 +120,8 @@ def reshape(layout: Layout, shape: Sequence[int]) -> Layout:
 
     Raises:
         LayoutError: the batch or a position axis would be split.
+
+    A batch of one image stays known where it has an axis of its own, or is merged with several others.
     """
     pending = dims(layout)
     keeps_one = len(shape) == len(layout)
@@ -122,7 +129,9 @@ def reshape(layout: Layout, shape: Sequence[int]) -> Layout:
     for axis, size in enumerate(shape):
         if size == 1:
             same = keeps_one and shape_of(layout)[axis] == 1
-            result.append(layout[axis] if same else ())
+            one_image = pending[:1] if pending and pending[0] == Dim(BATCH, 1) else []
+            result.append(layout[axis] if same else tuple(one_image))
+            pending = pending[1:] if one_image else pending
             continue
         taken: list[Dim] = []
         left = size
@@ -131,6 +140,7 @@ def reshape(layout: Layout, shape: Sequence[int]) -> Layout:
                 raise LayoutError("the reshape does not keep the number of elements")
             dim = pending.pop(0)
             if dim.size == 1:
+                taken += [dim] if dim.kind == BATCH else []
                 continue
             if left % dim.size == 0:
                 taken.append(dim)
@@ -141,7 +151,7 @@ def reshape(layout: Layout, shape: Sequence[int]) -> Layout:
                 left = 1
             else:
                 raise LayoutError(f"the reshape splits the {_describe(dim)}")
-        result.append(tuple(taken))
+        result.append(tuple(taken if len(taken) > 2 else [dim for dim in taken if dim != Dim(BATCH, 1)]))
     return tuple(result)
 
 

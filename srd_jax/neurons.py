@@ -154,7 +154,7 @@ class Neurons:
     def _start(self, ref: Ref, relevance: jax.Array) -> Message:
         """From the relevance of a sum to the message for what it is summed from."""
         x = self._value(ref)
-        alive = x * x > jnp.finfo(x.dtype).tiny
+        alive = jnp.abs(x) > jnp.finfo(x.dtype).tiny
         after = self._activations.of(ref) if self.relevance == "post" else None
         if after is not None:
             alive &= self._value(after) != 0

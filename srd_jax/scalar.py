@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from srd_jax import layout as lay
 from srd_jax.assemble import references
-from srd_jax.errors import LayerError
+from srd_jax.errors import LayerError, UnsupportedPrimitiveError
 from srd_jax.flow import Flow, Layer
 from srd_jax.head import Contrast, Head
 from srd_jax.interpreter import Interpreter
@@ -126,6 +126,12 @@ def scalar_flow(
         if upstream.intersection(equation.results):
             upstream.update(operand for operand in equation.operands if isinstance(operand, int))
             upstream.update(equation.results)
+    unreached = next((node.name for node in interpreter.nodes if node.live is not None), None)
+    if unreached is not None and interpreter.bias != "none":
+        raise UnsupportedPrimitiveError(
+            f"some positions of {unreached!r} lie in padding, where no pixel reaches them: what they bring is "
+            'constant, and there are no sharing ratios of single neurons that share it. Use unit="vector"'
+        )
     known = {ref: env[ref] for ref in sorted(upstream)}
     layouts = ((ref, value.layout) for ref, value in known.items() if isinstance(value, Map | Sum))
     ends = {node.ref for node in interpreter.nodes} | set(flow.head.refs)

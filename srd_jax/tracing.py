@@ -3,17 +3,19 @@
 The layouts of primitives' parameters that the rules rely on are pinned by ``tests/test_tracing.py``.
 """
 
-import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.extend.core as jex
+import jax.numpy as jnp
+from jax import lax
 from jax.extend.core import primitives as jp
 
-from srd_jax.errors import ShapeError
+from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
+from srd_jax.geometry import Window
+from srd_jax.naming import label_of, module_of, user_line
 
 __all__ = [
     "Constant",
@@ -23,6 +25,7 @@ __all__ = [
     "body",
     "evaluate",
     "is_elementwise",
+    "refuse_random",
     "runs_a_program",
     "trace",
 ]
@@ -44,13 +47,19 @@ _ELEMENTWISE = frozenset(
         jp.expm1_p, jp.tanh_p, jp.logistic_p, jp.erf_p, jp.erfc_p, jp.sqrt_p, jp.rsqrt_p, jp.square_p,
         jp.integer_pow_p, jp.pow_p, jp.abs_p, jp.sign_p, jp.select_n_p, jp.clamp_p, jp.gt_p, jp.ge_p, jp.lt_p,
         jp.le_p, jp.eq_p, jp.ne_p, jp.and_p, jp.or_p, jp.not_p, jp.convert_element_type_p, jp.is_finite_p,
-        jp.stop_gradient_p,
+        jp.stop_gradient_p, jp.acos_p, jp.acosh_p, jp.asin_p, jp.asinh_p, jp.atan_p, jp.atan2_p, jp.atanh_p, jp.cbrt_p,
+        jp.ceil_p, jp.cos_p, jp.cosh_p, jp.digamma_p, jp.erf_inv_p, jp.exp2_p, jp.floor_p, jp.lgamma_p, jp.nextafter_p,
+        jp.rem_p, jp.round_p, jp.sin_p, jp.sinh_p, jp.tan_p, jp.xor_p,
     )
 )  # fmt: skip
 """What a custom_jvp may be made of to be kept whole, as activations are: their derivative then stays the author's."""
 
-_JAX = str(Path(jax.__file__).parent)
-_INSTALLED = (sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), _JAX, str(Path(__file__).parent))
+_POOLS = (jp.reduce_window_max_p.name, jp.reduce_window_min_p.name)
+
+_RANDOM = frozenset(
+    p.name for p in (jp.random_bits_p, jp.random_gamma_p, jp.threefry2x32_p, jp.rng_bit_generator_p, jp.rng_uniform_p)
+)
+"""Steps that make random numbers."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class Equation:
         out_shapes: of the results.
         scope: name stack, as ``Model/layer1/conv1``.
         where: the user's line.
+        label: what to call its result: the scope, or the path of the variables it reads where that says more.
     """
 
     primitive: jex.Primitive
@@ -87,6 +97,7 @@ class Equation:
     out_shapes: tuple[Any, ...]
     scope: str
     where: str
+    label: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +127,7 @@ class Program:
 class _Inliner:
     equations: list[Equation] = field(default_factory=list)
     constants: list[tuple[Ref, Any]] = field(default_factory=list)
+    modules: dict[Ref, str] = field(default_factory=dict)
     count: int = 0
 
     def fresh(self) -> Ref:
@@ -137,16 +149,26 @@ class _Inliner:
         for eqn in jaxpr.eqns:
             operands = [read(atom) for atom in eqn.invars]
             inner_scope = "/".join(part for part in (scope, str(eqn.source_info.name_stack)) if part)
-            line = _user_line(eqn.source_info) or where
+            line = user_line(eqn.source_info) or where
             called = _called(eqn)
             if called is not None:
                 results = self.run(*called, operands, inner_scope, line)
             else:
                 made = [self.fresh() for _ in eqn.outvars]
-                self.equations.append(_equation(eqn, operands, made, inner_scope, line))
+                module = self._module(operands, made)
+                self.equations.append(_equation(eqn, operands, made, inner_scope, line, label_of(inner_scope, module)))
                 results = list[Operand](made)
             env.update(zip(eqn.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def _module(self, operands: Sequence[Operand], made: Sequence[Ref]) -> str:
+        """The module whose variable is read; what is made of that variable alone is the module's too."""
+        refs = [operand for operand in operands if isinstance(operand, int)]
+        known = {self.modules[ref] for ref in refs if ref in self.modules}
+        module = known.pop() if len(known) == 1 else ""
+        if module and all(ref in self.modules for ref in refs):
+            self.modules.update(dict.fromkeys(made, module))
+        return module
 
 
 def _called(eqn: jex.JaxprEqn) -> tuple[jex.Jaxpr, Sequence[Any]] | None:
@@ -170,7 +192,7 @@ def _primitives(jaxpr: jex.Jaxpr) -> Iterator[str]:
 
 
 def _equation(
-    eqn: jex.JaxprEqn, operands: Sequence[Operand], results: Sequence[Ref], scope: str, where: str
+    eqn: jex.JaxprEqn, operands: Sequence[Operand], results: Sequence[Ref], scope: str, where: str, label: str
 ) -> Equation:
     def shapes(atoms: Sequence[Any]) -> tuple[jax.ShapeDtypeStruct | None, ...]:
         return tuple(
@@ -187,15 +209,8 @@ def _equation(
         shapes(eqn.outvars),
         scope,
         where or "an unknown line",
+        label,
     )
-
-
-def _user_line(source_info: Any) -> str:
-    """The innermost line outside installed packages, else outside JAX; empty for a step of a library's own jit."""
-    frames = getattr(source_info.traceback, "frames", ()) or ()
-    own = next((f for f in frames if not f.file_name.startswith(_INSTALLED) and "-packages/" not in f.file_name), None)
-    frame = own or next((f for f in frames if not f.file_name.startswith(_JAX)), None)
-    return f"{frame.file_name}:{frame.line_num} ({frame.function_name})" if frame else ""
 
 
 def trace(tracer: Callable[..., Any], variables: Any, images: jax.Array) -> Program:
@@ -219,6 +234,8 @@ def trace(tracer: Callable[..., Any], variables: Any, images: jax.Array) -> Prog
         )
     inliner = _Inliner()
     arguments = [inliner.fresh() for _ in closed.jaxpr.invars]
+    paths = (module_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables))
+    inliner.modules.update((ref, module) for ref, module in zip(arguments, paths, strict=False) if module)
     (output,) = inliner.run(closed.jaxpr, closed.consts, arguments)
     equations, uses = _live(inliner.equations, output)
     image = arguments[-1]
@@ -254,6 +271,21 @@ def _reachable(equations: Sequence[Equation], start: Ref) -> frozenset[Ref]:
         if any(operand in reached for operand in equation.operands if isinstance(operand, int)):
             reached.update(equation.results)
     return frozenset(reached)
+
+
+def refuse_random(program: Program) -> None:
+    """Refuse a program whose output depends on random numbers: it would be explained as it came out this once.
+
+    Raises:
+        UnsupportedPrimitiveError: it draws some.
+    """
+    drawn = next((e for e in program.equations if e.primitive.name in _RANDOM), None)
+    if drawn is not None:
+        raise UnsupportedPrimitiveError(
+            f"the logits depend on random numbers (primitive '{drawn.primitive.name}'): dropout or stochastic depth is "
+            f"on. Call the model in evaluation mode; random weights are to be passed as variables. It is at "
+            f"{drawn.where}" + (f", in {drawn.scope}" if drawn.scope else "")
+        )
 
 
 def downstream(equations: Sequence[Equation], start: Sequence[Ref], output: Operand) -> tuple[Equation, ...]:
@@ -309,5 +341,27 @@ def evaluate(equations: Sequence[Equation], known: dict[Ref, Any], output: Opera
         return operand.value if isinstance(operand, Constant) else env[operand]
 
     for equation in equations:
-        env.update(zip(equation.results, bind(equation, *map(read, equation.operands)), strict=True))
+        made = _differentiable(equation, *map(read, equation.operands))
+        env.update(zip(equation.results, made, strict=True))
     return read(output)
+
+
+def _differentiable(equation: Equation, *args: Any) -> list[Any]:
+    """As `bind`; a max pool with dilated windows, which JAX has no derivative of, by its taps."""
+    params = equation.params
+    if equation.primitive.name not in _POOLS or set(params["window_dilation"]) == {1}:
+        return bind(equation, *args)
+    (x,) = args
+    largest = equation.primitive is jp.reduce_window_max_p
+    each = zip(params["padding"], params["base_dilation"], strict=True)
+    never = jnp.asarray(-jnp.inf if largest else jnp.inf, x.dtype)
+    padded = lax.pad(x, never, [(low, high, base - 1) for (low, high), base in each])
+    ones = (1,) * x.ndim
+    window = Window(
+        params["window_dimensions"], params["window_strides"], ((0, 0),) * x.ndim, params["window_dilation"], ones
+    )
+    chosen = None
+    for read in window.each(padded):
+        wins = None if chosen is None else (read > chosen if largest else read < chosen)
+        chosen = read if chosen is None else jnp.where(wins, read, chosen)
+    return [chosen]

@@ -348,7 +348,7 @@ def align(value: Sum, layout: Layout) -> Sum:
     return aligned
 
 
-def joined(values: Sequence[Value], array: jax.Array, *, biased: bool = False, scope: str = "") -> Sum:
+def joined(values: Sequence[Value], array: jax.Array, *, biased: bool = False) -> Sum:
     """The sum of values that depend on the image; each keeps the biases that it came with.
 
     Raises:
@@ -359,4 +359,4 @@ def joined(values: Sequence[Value], array: jax.Array, *, biased: bool = False, s
     for value in values:
         branch = align(open_sum(value), layout)
         parts += [branch] if branch.biased else branch.parts
-    return Sum(array, layout, tuple(parts), biased=biased, scope=scope)
+    return Sum(array, layout, tuple(parts), biased=biased)

@@ -27,7 +27,7 @@ def add(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -
             return positionwise(interpreter, equation, operands)
         array = bind(equation, left.array, right.array)[0]
         left, right = interpreter.through_own_pfvs([left, right])
-        return joined([left, _negated(right) if subtracts else right], array, scope=equation.scope)
+        return joined([left, _negated(right) if subtracts else right], array)
     value = left if isinstance(left, Map | Sum) else right
     array = bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in (left, right)))[0]
     if isinstance(value, Map):

@@ -29,7 +29,7 @@ def dot_general(interpreter: Interpreter, equation: Equation, operands: Sequence
     own, others = contracted if first else contracted[::-1]
     own_batch, other_batch = batched if first else batched[::-1]
     held = {dim.kind for axis in own for dim in value.layout[axis] if dim.is_position}
-    if any(lay.BATCH in lay.kinds(value.layout[axis]) for axis in own):
+    if lay.runs_over_images(value.layout, own):
         interpreter.unsupported(equation, "it contracts the batch, and images must not mix")
     free_weights = [axis for axis in range(weights.ndim) if axis not in others and axis not in other_batch]
 

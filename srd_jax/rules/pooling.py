@@ -68,7 +68,9 @@ def reduce_max(interpreter: Interpreter, equation: Equation, operands: Sequence[
     value, axes = operands[0], equation.params["axes"]
     if not any(dim.is_position and dim.size > 1 for axis in axes for dim in value.layout[axis]):
         return reduce_channels(interpreter, equation, operands)
-    if any(lay.kinds(value.layout[axis]) & {CHANNEL, COPY, lay.BATCH} for axis in axes):
+    if lay.runs_over_images(value.layout, axes) or any(
+        lay.kinds(value.layout[axis]) & {CHANNEL, COPY} for axis in axes
+    ):
         interpreter.unsupported(equation, "a maximum over positions together with channels or images")
     pooled = _pooled(interpreter, value, {axis: AxisWindow(value.array.shape[axis]) for axis in axes})
     return restructure(pooled, lambda x, _: jnp.squeeze(x, axes), without(pooled.layout, axes))
@@ -149,7 +151,7 @@ def _windows(interpreter: Interpreter, equation: Equation, layout: Layout) -> di
 def reduce_sum(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Over channels position-wise; over positions (a global average pool) every position contributes."""
     value, axes = operands[0], equation.params["axes"]
-    if any(lay.BATCH in lay.kinds(value.layout[axis]) for axis in axes):
+    if lay.runs_over_images(value.layout, axes):
         interpreter.unsupported(
             equation, "it sums over the batch, and images must not mix: call the model in evaluation mode"
         )

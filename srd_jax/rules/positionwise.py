@@ -119,12 +119,11 @@ def cumulate(interpreter: Interpreter, equation: Equation, operands: Sequence[An
 def require_channels(interpreter: Interpreter, equation: Equation, layout: Layout, axes: Sequence[int]) -> None:
     """Refuse an equation that works along positions or the batch."""
     for axis in axes:
-        mixed = lay.kinds(layout[axis]) - {CHANNEL, COPY}
-        if lay.BATCH in mixed:
+        if lay.runs_over_images(layout, [axis]):
             interpreter.unsupported(
                 equation, f"axis {axis} is the batch, and images must not mix: call the model in evaluation mode"
             )
-        if mixed:
+        if lay.kinds(layout[axis]) - {CHANNEL, COPY}:
             interpreter.unsupported(equation, f"axis {axis} runs over positions, and only channels are supported there")
 
 
