@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from srd_jax import layout as lay
 from srd_jax.activations import Activations
 from srd_jax.flow import Flow, Layer
 from srd_jax.geometry import Slice, Whole, Window
@@ -159,11 +160,14 @@ def _head(
     read = {operand for equation in equations for operand in equation.operands if isinstance(operand, int)}
     if isinstance(program.output, int):
         read.add(program.output)
-    fixed = tuple(sorted(read - made))
+    others = sorted(read - made)
+    fixed = [ref for ref in others if isinstance(env[ref], Map | Sum)]
+    weights = [ref for ref in others if ref not in fixed]
     return Head(
         logits=logits.array,
-        values=tuple(_array(env[ref]) for ref in refs),
-        fixed=tuple(_array(env[ref]) for ref in fixed),
+        values=tuple(lay.by_image(env[ref].array, env[ref].layout) for ref in refs),
+        fixed=tuple(lay.by_image(env[ref].array, env[ref].layout) for ref in fixed),
+        weights=tuple(jnp.asarray(env[ref])[None] for ref in weights),
         kind=kind,
         bias=interpreter.bias,
         nodes=tuple(number(top.node) for top in tops),
@@ -171,7 +175,9 @@ def _head(
         grids=tuple(interpreter.nodes[top.node].grid for top in tops),
         live=tuple(_known(interpreter.nodes[top.node]) for top in tops),
         refs=refs,
-        fixed_refs=fixed,
+        fixed_refs=tuple(fixed),
+        fixed_layouts=tuple(env[ref].layout for ref in fixed),
+        weight_refs=tuple(weights),
         equations=equations,
         output=program.output,
         squash=squash_of(program),

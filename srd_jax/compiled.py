@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, get_args
 
 import jax
 from jaxtyping import Array, Float
@@ -12,6 +12,7 @@ from srd_jax.assemble import assemble
 from srd_jax.flow import Flow
 from srd_jax.head import Contrast, HeadKind
 from srd_jax.interpreter import interpret
+from srd_jax.meshes import by_image
 from srd_jax.scalar import ScalarFlow, scalar_flow
 from srd_jax.sharing import Bias, Relevance, Unit
 from srd_jax.squash import Squash
@@ -60,11 +61,11 @@ def _make(f: Model, options: Options) -> tuple[Callable[..., Any], Callable[[Con
     tracer = jax.make_jaxpr(f, return_shape=True)
     decomposed = partial(_decomposed, tracer, options)
 
-    def of(contrast: Contrast | None) -> Callable[..., Any]:
-        return maps[contrast]
+    def jitted(fn: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.jit(by_image(fn, lambda variables, images, *_: images))
 
-    maps = {contrast: jax.jit(partial(_explained, decomposed, contrast)) for contrast in (None, "spatial", "class")}
-    return jax.jit(decomposed), of
+    maps = {contrast: jitted(partial(_explained, decomposed, contrast)) for contrast in (None, *get_args(Contrast))}
+    return jitted(decomposed), maps.__getitem__
 
 
 _make_once = lru_cache(_KEPT)(_make)
@@ -94,5 +95,18 @@ def _decomposed(
 def _explained(
     decomposed: Callable[..., Any], contrast: Contrast | None, variables: Any, images: Array, targets: Any = None
 ) -> tuple[Float[Array, "n ..."], Float[Array, "n classes"], Squash]:
+    if not isinstance(images.shape[0], int):
+        return _one_by_one(partial(_explained, decomposed, contrast, variables), images, targets)
     logits, flow = decomposed(variables, images)
     return flow.relevance(targets, contrast=contrast)[flow.layers[0].name], logits, flow.head.squash
+
+
+def _one_by_one(fn: Callable[..., Any], images: Array, targets: Array | None) -> Any:
+    """A function of images and targets whose number is a symbol, as in `jax.export`: of a batch of one, mapped."""
+    own = targets is not None and targets.ndim > 0
+
+    def of_one(image: Array, target: Array | None) -> Any:
+        made = fn(image[None], target[None] if own and target is not None else target)
+        return jax.tree.map(lambda x: x[0], made)
+
+    return jax.vmap(of_one, in_axes=(0, 0 if own else None))(images, targets)

@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 
 from srd_jax import layout as lay
 from srd_jax.layout import BATCH, CHANNEL, Dim, Layout
+from srd_jax.meshes import transposed
 from srd_jax.paths import Group
 from srd_jax.values import Term
 
@@ -178,9 +179,12 @@ def _pulled_back(term: Term, x: Array, layout: Layout) -> Array:
     def one(tap: Array) -> Array:
         read, chosen = reads(tap)
         assert chosen is not None
-        like = jax.ShapeDtypeStruct(read.shape, read.dtype)
-        back = jax.linear_transpose(lambda v: term.after(v if mix is None else mix.local(v, tap)).astype(x.dtype), like)
-        product = read.astype(x.dtype) * back(x)[0].astype(x.dtype)
+
+        def ahead(v: Array) -> Array:
+            v = v.astype(read.dtype)
+            return term.after(v if mix is None else mix.local(v, tap)).astype(x.dtype)
+
+        product = read.astype(x.dtype) * transposed(ahead, read.shape, x)
         return _by_switch(lay.to_rows(product, term.gathered), lay.to_rows(chosen, term.gathered), term.pool_taps)
 
     return _by_offset(lax.map(one, jnp.arange(_mixing_taps(term))), layout)

@@ -1,11 +1,11 @@
 """The flow of relevance through a network: sharing ratios between PFV maps, and what can be read from them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from math import prod
 from operator import add
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from srd_jax.errors import LayerError, ShapeError, TargetError
 from srd_jax.head import Contrast, Head
+from srd_jax.meshes import by_image
 from srd_jax.operators import Edge
 from srd_jax.suggest import did_you_mean
 from srd_jax.targets import as_targets, check_targets
@@ -101,7 +102,7 @@ class Flow:
                 one class. Where targets are traced and cannot be looked at, the map of such a class is NaN.
             ValueError: an unknown contrast.
         """
-        return _relevance(self, self._checked(targets, contrast), contrast)
+        return _compiled(_relevance_of, self, self._checked(targets, contrast), (contrast,))
 
     def kept_by_biases(
         self,
@@ -119,7 +120,7 @@ class Flow:
             {layer: (N, *grid)} or (N, K, *grid) for every layer but the input. Added to the heatmap's sum, it gives the
             sum of the encoder's relevance.
         """
-        return _kept_by_biases(self, self._checked(targets, contrast), contrast)
+        return _compiled(_kept_by, self, self._checked(targets, contrast), (contrast,))
 
     def account(self, targets: ArrayLike | None = None) -> Account:
         """Where the logit of a class went: to the pixels, or to constants that nothing passes it on.
@@ -136,7 +137,7 @@ class Flow:
         Raises:
             TargetError: as in `relevance`.
         """
-        return _account(self, self._checked(targets, None))
+        return _compiled(_account_of, self, self._checked(targets, None))
 
     def erf(
         self,
@@ -168,7 +169,7 @@ class Flow:
             raise ValueError(f'direction must be "backward" or "forward", not {direction!r}')
         index = self._index(layer)
         where = _flat_positions(positions, layer, self.layers[index].grid)
-        return _erf(self, where, index, direction, chunk)
+        return _compiled(_erf_of, self, where, (index, direction, chunk))
 
     def _checked(self, targets: ArrayLike | None, contrast: Contrast | None) -> Array | None:
         if contrast not in (*get_args(Contrast), None):
@@ -229,17 +230,15 @@ class Flow:
         return maps[index]
 
 
-@partial(jax.jit, static_argnames="contrast")
-def _relevance(flow: Flow, targets: Array | None, contrast: Contrast | None) -> dict[str, Array]:
+def _relevance_of(flow: Flow, targets: Array | None, contrast: Contrast | None) -> dict[str, Array]:
     each, single = as_targets(targets, flow.head.logits)
     seeds = flow.head.relevance(each, contrast)
     maps = flow._backward(flow._centred(seeds) if contrast == "spatial" else seeds)
     return {layer.name: m[:, 0] if single else m for layer, m in zip(flow.layers, maps, strict=True) if m is not None}
 
 
-@partial(jax.jit, static_argnames="contrast")
-def _kept_by_biases(flow: Flow, targets: Array | None, contrast: Contrast | None) -> dict[str, Array]:
-    relevance = _relevance(flow, targets, contrast)
+def _kept_by(flow: Flow, targets: Array | None, contrast: Contrast | None) -> dict[str, Array]:
+    relevance = _relevance_of(flow, targets, contrast)
     totals: dict[int, Array] = {}
     for edge in flow.edges:
         reached = edge.apply(jnp.ones((flow.head.logits.shape[0], 1, *edge.grid), jnp.float32))
@@ -253,20 +252,18 @@ def _kept_by_biases(flow: Flow, targets: Array | None, contrast: Contrast | None
     return kept
 
 
-@jax.jit
-def _account(flow: Flow, targets: Array | None) -> Account:
+def _account_of(flow: Flow, targets: Array | None) -> Account:
     each, single = as_targets(targets, flow.head.logits)
-    heat = _relevance(flow, each, None)[flow.layers[0].name]
+    heat = _relevance_of(flow, each, None)[flow.layers[0].name]
     pixels = jnp.sum(heat, tuple(range(2, heat.ndim)))
     logit = jnp.take_along_axis(flow.head.logits, each, 1).astype(pixels.dtype)
-    kept_by = _kept_by_biases(flow, each, None).values()
+    kept_by = _kept_by(flow, each, None).values()
     kept = sum((jnp.sum(r, tuple(range(2, r.ndim))) for r in kept_by), jnp.zeros_like(pixels))
     account = Account(logit, pixels, kept, logit - pixels - kept)
     return Account(*(part[:, 0] for part in account)) if single else account
 
 
-@partial(jax.jit, static_argnames=("index", "direction", "chunk"))
-def _erf(flow: Flow, where: Array, index: int, direction: str, chunk: int) -> Float[Array, "n p ..."]:
+def _erf_of(flow: Flow, where: Array, index: int, direction: str, chunk: int) -> Float[Array, "n p ..."]:
     pixels, grid = flow.layers[0].grid, flow.layers[index].grid
     n = flow.head.logits.shape[0]
     dtype = jnp.promote_types(flow.head.logits.dtype, jnp.float32)
@@ -288,6 +285,12 @@ def _erf(flow: Flow, where: Array, index: int, direction: str, chunk: int) -> Fl
         return in_turns(backward, where, chunk)
     columns = in_turns(forward, jnp.arange(prod(pixels)), chunk)
     return jnp.swapaxes(columns, 1, 2).reshape((n, where.shape[0], *pixels))
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _compiled(fn: Callable[..., Any], flow: Flow, data: Array | None, options: tuple[Any, ...] = ()) -> Any:
+    """A function of a flow, compiled once for all flows of one shape and for one choice of options."""
+    return by_image(lambda flow, data: fn(flow, data, *options), lambda flow, _: flow.head.logits)(flow, data)
 
 
 def enlarge(maps: Float[Array, "n p ..."], grid: tuple[int, ...]) -> Float[Array, "n p ..."]:

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from srd_jax.meshes import transposed
+
 __all__ = ["Copy", "Flip", "Pad", "Regrid", "Slice", "Step", "Whole", "Window", "reads", "valid_taps"]
 
 Grid = tuple[int, ...]
@@ -177,9 +179,7 @@ class Window:
             product = reduce(mul, (around.select(factor)[(..., *box)] for factor in factors))
             sums[phase] = sums[phase] + product if phase in sums else product
         full = self._woven(sums)[(..., *(slice(n) for n in padded))]
-        like = jax.ShapeDtypeStruct((*full.shape[: full.ndim - len(grid)], *grid), full.dtype)
-        (back,) = jax.linear_transpose(self.pad.select, like)(full)
-        return back
+        return transposed(self.pad.select, (*full.shape[: full.ndim - len(grid)], *grid), full)
 
     def _woven(self, phases: Mapping[Grid, Any]) -> Any:
         """The positions of all phases in their places, zeros where a phase is missing."""

@@ -19,7 +19,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from srd_jax import layout as lay
-from srd_jax.layout import Layout
+from srd_jax.errors import ShapeError
+from srd_jax.layout import BATCH, Dim, Layout
+from srd_jax.meshes import varying_alike
 from srd_jax.sharing import Bias, accumulator
 from srd_jax.squash import Squash
 from srd_jax.targets import one_hot
@@ -36,29 +38,24 @@ _CLASSES_AT_ONCE = 16
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["logits", "values", "fixed"],
+    data_fields=["logits", "values", "fixed", "weights"],
     meta_fields=[
-        "kind",
-        "bias",
-        "nodes",
-        "layouts",
-        "grids",
-        "live",
-        "refs",
-        "fixed_refs",
-        "equations",
-        "output",
-        "squash",
+        "kind", "bias", "nodes", "layouts", "grids", "live", "refs", "fixed_refs", "fixed_layouts", "weight_refs",
+        "equations", "output", "squash",
     ],
 )  # fmt: skip
 @dataclass(frozen=True)
 class Head:
     """The function from the encoder's output to the logits.
 
+    Every array has the images on its first axis, and weights an extent of 1 there, so that a few images can be taken
+    out of it as `jax.tree.map(lambda a: a[:1], head)` does.
+
     Attributes:
         logits: y, (N, classes).
-        values: v, the encoder's output; mostly one array.
-        fixed: what else the equations read.
+        values: v, the encoder's output, as `srd_jax.layout.by_image`; mostly one array.
+        fixed: what else of the images the equations read, in the same form.
+        weights: what they read that does not depend on the images, (1, ...).
         kind: how the logit is divided among the positions.
         bias: how what the positions do not account for is shared, for ``kind="sharing"``.
         nodes: index of each value's PFV map.
@@ -67,6 +64,8 @@ class Head:
         live: which positions of each PFV map a pixel reaches, None for all of them. What the others bring is constant.
         refs: references of ``values`` in the equations.
         fixed_refs: references of ``fixed``.
+        fixed_layouts: what the axes of ``fixed`` mean.
+        weight_refs: references of ``weights``.
         equations: from ``values`` to the logits.
         output: reference of the logits.
         squash: whether the logits are probabilities.
@@ -75,6 +74,7 @@ class Head:
     logits: Any  # JAX rebuilds pytrees with leaves that are no arrays
     values: tuple[Any, ...]
     fixed: tuple[Any, ...]
+    weights: tuple[Any, ...]
     kind: HeadKind
     bias: Bias
     nodes: tuple[int, ...]
@@ -83,6 +83,8 @@ class Head:
     live: tuple[tuple[bool, ...] | None, ...]
     refs: tuple[Ref, ...]
     fixed_refs: tuple[Ref, ...]
+    fixed_layouts: tuple[Layout, ...]
+    weight_refs: tuple[Ref, ...]
     equations: tuple[Equation, ...]
     output: Operand
     squash: Squash
@@ -98,15 +100,13 @@ class Head:
         Returns:
             (N, K, *grid) by index of the PFV map.
         """
-        classes = self.logits.shape[1]
-        chosen = one_hot(targets, self.logits)
-        if contrast == "class" and self.kind == "linear":
-            return self._unflatten(self._rule()(chosen - 1 / classes))
-        maps = self._rule()(chosen)
-        if contrast == "class":
-            every = jnp.broadcast_to(jnp.eye(classes, dtype=chosen.dtype), (chosen.shape[0], classes, classes))
-            maps = maps - jnp.mean(self._rule()(every), 1, keepdims=True)
-        return self._unflatten(maps)
+        return self.by_map(contrasted(self._rule(), targets, self.logits, contrast, linear=self.kind == "linear"))
+
+    def every_class(self) -> Float[Array, "n classes positions"]:
+        """R of every class at the encoder's output without contrast, its PFV maps side by side."""
+        n, classes = self.logits.shape
+        each = jnp.broadcast_to(jnp.arange(classes), (n, classes))
+        return contrasted(self._rule(), each, self.logits, None, linear=False)
 
     def neurons(self, targets: Array, contrast: Contrast | None) -> tuple[Float[Array, "n k ..."], ...]:
         """R of every neuron at the encoder's output, each a PFV of one channel; over a PFV's channels it sums to its R.
@@ -121,20 +121,16 @@ class Head:
         Returns:
             One (N, K, *grid, C) array per value.
         """
-        classes = self.logits.shape[1]
-        chosen = one_hot(targets, self.logits)
-        if contrast == "class":
-            if self.kind == "linear":
-                return self._by_neuron(chosen - 1 / classes)
-            every = jnp.broadcast_to(jnp.eye(classes, dtype=chosen.dtype), (chosen.shape[0], classes, classes))
-            means = (jnp.mean(part, 1, keepdims=True) for part in self._by_neuron(every))
-            return tuple(part - mean for part, mean in zip(self._by_neuron(chosen), means, strict=True))
-        parts = self._by_neuron(chosen)
+        flat = contrasted(self._by_neuron, targets, self.logits, contrast, linear=self.kind == "linear")
+        shapes = [(*grid, lay.channels(layout)) for grid, layout in zip(self.grids, self.layouts, strict=True)]
+        ends = [sum(prod(shape) for shape in shapes[: i + 1]) for i in range(len(shapes))]
+        split = zip(jnp.split(flat, ends[:-1], -1), shapes, strict=True)
+        parts = tuple(part.reshape((*flat.shape[:2], *shape)) for part, shape in split)
         if contrast == "spatial":
             return tuple(part - jnp.mean(part, tuple(range(2, part.ndim - 1)), keepdims=True) for part in parts)
         return parts
 
-    def _by_neuron(self, directions: Array) -> tuple[Array, ...]:
+    def _by_neuron(self, directions: Array) -> Float[Array, "n k neurons"]:
         def products(gradients: tuple[Array, ...]) -> Array:
             pairs = self._pfvs(gradients)
             if self.kind == "gradcam":
@@ -147,18 +143,29 @@ class Head:
         flat, logits = self._per_class(products, directions)
         if self.kind == "linear":
             flat = flat + _left_over(logits, flat, directions) / flat.shape[-1]
-        shapes = [(*grid, lay.channels(layout)) for grid, layout in zip(self.grids, self.layouts, strict=True)]
-        ends = [sum(prod(shape) for shape in shapes[: i + 1]) for i in range(len(shapes))]
-        split = zip(jnp.split(flat, ends[:-1], -1), shapes, strict=True)
-        return tuple(part.reshape((*flat.shape[:2], *shape)) for part, shape in split)
+        return flat
 
     def _rule(self) -> Callable[[Array], Array]:
         return {"linear": self._linear, "gradcam": self._gradcam, "sharing": self._sharing}[self.kind]
 
+    def _batch(self, values: tuple[Array, ...]) -> tuple[Array, ...]:
+        """As many images as the equations were traced for, repeated where some were taken out."""
+        count = lay.batch(self.layouts[0])
+        if values[0].shape[0] == count:
+            return values
+        if any(weight.shape[0] != 1 for weight in self.weights):
+            raise ShapeError("weights were sliced with the images: take images out of a flow by flow[2:4]")
+        return tuple(jnp.take(v, jnp.arange(count) % v.shape[0], 0) for v in values)
+
     def _logits(self, values: tuple[Array, ...]) -> Array:
-        known: dict[Ref, Any] = dict(zip(self.fixed_refs, self.fixed, strict=True))
-        known.update(zip(self.refs, values, strict=True))
-        return evaluate(self.equations, known, self.output)
+        known: dict[Ref, Any] = {ref: w[0] for ref, w in zip(self.weight_refs, self.weights, strict=True)}
+        for refs, arrays, layouts in (
+            (self.fixed_refs, self._batch(self.fixed) if self.fixed else (), self.fixed_layouts),
+            (self.refs, self._batch(values), self.layouts),
+        ):
+            each = zip(refs, arrays, layouts, strict=True)
+            known.update((ref, lay.from_by_image(array, layout)) for ref, array, layout in each)
+        return evaluate(self.equations, known, self.output)[: self.logits.shape[0]]
 
     def _per_class(self, use: Callable[[tuple[Array, ...]], Array], directions: Array) -> tuple[Array, Array]:
         """``use(G)`` for every direction in class space, (N, K, classes) to (N, K, positions), and y.
@@ -166,6 +173,7 @@ class Head:
         y comes with its gradient: where nobody else asks for ``logits``, they are not computed twice.
         """
         logits, pull_back = jax.vjp(self._logits, self.values)
+        directions, _ = varying_alike([directions, logits])
         every = jax.vmap(lambda u: use(pull_back(u)[0]), out_axes=1)
         return in_turns(every, jnp.moveaxis(directions, 1, 0), _CLASSES_AT_ONCE), logits
 
@@ -189,7 +197,9 @@ class Head:
         """Each v and its gradient as (N, positions, C)."""
 
         def pfvs(x: Array, layout: Layout) -> Array:
-            x = lay.to_pfvs(x.astype(accumulator(x.dtype)), layout)
+            flat = [dim for dim in lay.dims(layout) if dim.kind != BATCH]
+            own = ((Dim(BATCH, x.shape[0]),), *((dim,) for dim in flat))
+            x = lay.to_pfvs(x.astype(accumulator(x.dtype)), own)
             return x.reshape((x.shape[0], -1, x.shape[-1]))
 
         each = zip(self.values, gradients, self.layouts, strict=True)
@@ -230,11 +240,26 @@ class Head:
         """relu(sum_k a_k v_k), a_k the mean over positions of d y_c / d v_k."""
         return self._per_class(self._cam, directions)[0]
 
-    def _unflatten(self, maps: Array) -> dict[int, Array]:
+    def by_map(self, maps: Float[Array, "n k positions"]) -> dict[int, Float[Array, "n k ..."]]:
+        """The relevance of PFV maps side by side, by index of the map."""
         grids = dict(zip(self.nodes, self.grids, strict=True))
         ends = list(accumulate(map(prod, grids.values())))
         parts = zip(grids.items(), jnp.split(maps, ends[:-1], -1), strict=True)
         return {node: part.reshape((*maps.shape[:2], *grid)) for (node, grid), part in parts}
+
+
+def contrasted(
+    rule: Callable[[Array], Array], targets: Array, logits: Array, contrast: Contrast | None, *, linear: bool
+) -> Float[Array, "n k positions"]:
+    """``rule`` of unit vectors in class space, less its mean over all classes for ``contrast="class"``."""
+    classes = logits.shape[1]
+    chosen = one_hot(targets, logits)
+    if contrast != "class":
+        return rule(chosen)
+    if linear:
+        return rule(chosen - 1 / classes)
+    every = jnp.broadcast_to(jnp.eye(classes, dtype=chosen.dtype), (chosen.shape[0], classes, classes))
+    return rule(chosen) - jnp.mean(rule(every), 1, keepdims=True)
 
 
 def _left_over(logits: Array, products: Array, directions: Array) -> Array:

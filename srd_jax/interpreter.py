@@ -177,7 +177,8 @@ class Interpreter:
         grid, seen = self.nodes[source.node].grid, lay.grid(source.layout)
         if grid != seen:
             steps = (Regrid(seen, len(grid)), *steps)
-        return Edge(ratios, source.node, target, grid, tuple(steps))
+        by_image = None if ratios is None else jnp.swapaxes(ratios, 0, 1)
+        return Edge(by_image, source.node, target, grid, tuple(steps))
 
 
 def _live(paths: Paths) -> np.ndarray | None:
@@ -248,6 +249,8 @@ def interpret(
 def _constants(equation: Equation, operands: Sequence[Any]) -> list[Any]:
     """Run an equation that does not depend on the images; scalars stay known while tracing (a padding value, say)."""
     known = not any(isinstance(x, jax.core.Tracer) for x in operands)
+    if known and equation.primitive.name == "pvary":
+        return list(operands)
     if known and all(shape is not None and shape.size == 1 for shape in equation.out_shapes):
         with jax.ensure_compile_time_eval():
             return bind(equation, *operands)

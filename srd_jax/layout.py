@@ -204,6 +204,24 @@ def to_pfvs(array: jax.Array, layout: Layout) -> jax.Array:
     return jnp.transpose(array, order).reshape((n, *grid(layout), -1))
 
 
+def by_image(array: jax.Array, layout: Layout) -> jax.Array:
+    """The array with the batch on an axis of its own, the first: ``(N, ...)``, all else in order."""
+    flat = dims(layout)
+    places = [i for i, dim in enumerate(flat) if dim.kind == BATCH]
+    rest = [i for i in range(len(flat)) if i not in places]
+    array = jnp.transpose(jnp.reshape(array, [dim.size for dim in flat]), [*places, *rest])
+    return array.reshape((batch(layout), *(flat[i].size for i in rest)))
+
+
+def from_by_image(array: jax.Array, layout: Layout) -> jax.Array:
+    """What `by_image` was made from."""
+    flat = dims(layout)
+    places = [i for i, dim in enumerate(flat) if dim.kind == BATCH]
+    order = [*places, *(i for i in range(len(flat)) if i not in places)]
+    array = array.reshape([flat[i].size for i in order])
+    return jnp.transpose(array, [order.index(i) for i in range(len(flat))]).reshape(shape_of(layout))
+
+
 def to_rows(array: jax.Array, layout: Layout) -> jax.Array:
     """Bring an array to ``(N * positions, C)``: one PFV a row."""
     return to_pfvs(array, layout).reshape((-1, channels(layout)))

@@ -353,8 +353,7 @@ class Neurons:
 
 def _pull(fn: Callable[..., object], like: Sequence[jax.Array]) -> Callable[..., list[jax.Array]]:
     """The transpose of a linear function of arrays."""
-    transposed = jax.linear_transpose(fn, *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in like))
-    return lambda ahead: list(transposed(ahead))
+    return lambda ahead: list(jax.linear_transpose(fn, *like)(ahead))
 
 
 def _fit(amount: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from srd_jax.geometry import Step, Whole, Window, count_taps
+from srd_jax.meshes import transposed
 
 __all__ = ["Edge"]
 
@@ -28,7 +29,7 @@ class Edge:
     """The sharing ratios mu_{i->j} from one PFV map to another.
 
     Attributes:
-        ratios: (taps, N, *target grid), float32 or wider; None where every PFV has this one contributor and mu = 1.
+        ratios: (N, taps, *target grid), float32 or wider; None where every PFV has this one contributor and mu = 1.
         source: index of the earlier map.
         target: index of the later map.
         grid: grid of the earlier map.
@@ -54,7 +55,7 @@ class Edge:
             for step in self.steps:
                 maps = step.select(maps, 0)
             return cast(Array, maps)
-        return cast(Array, _weigh(self.steps, self.ratios[:, :, None], maps))
+        return cast(Array, _weigh(self.steps, self._by_tap(), maps))
 
     def transpose(self, maps: Float[Array | np.ndarray, "n p ..."]) -> Float[Array, "n p ..."]:
         """Take maps on the later grid back to the earlier one: sum_j mu_{i->j} R_j.
@@ -65,8 +66,12 @@ class Edge:
         Returns:
             (N, P, *source grid).
         """
-        ratios = None if self.ratios is None else self.ratios[:, :, None]
+        ratios = None if self.ratios is None else self._by_tap()
         return cast(Array, _weigh_back(self.steps, ratios, maps, self.grid))
+
+    def _by_tap(self) -> Any:
+        """(taps, N, 1, *target grid)."""
+        return self.ratios.swapaxes(0, 1)[:, :, None]
 
 
 def _weigh(steps: Sequence[Step], ratios: Array | np.ndarray, maps: Array | np.ndarray) -> Any:
@@ -88,14 +93,12 @@ def _weigh_back(steps: Sequence[Step], ratios: Any, maps: Any, grid: tuple[int, 
         return maps if ratios is None else ratios[0] * maps
     step, rest = steps[0], steps[1:]
     later = jax.eval_shape(partial(step.select, tap=0), jax.ShapeDtypeStruct(grid, maps.dtype)).shape
-    like = jax.ShapeDtypeStruct((*maps.shape[:2], *grid), maps.dtype)
+    shape = (*maps.shape[:2], *grid)
     if ratios is None or not isinstance(step, Whole | Window):
-        (back,) = jax.linear_transpose(partial(step.select, tap=0), like)(_weigh_back(rest, ratios, maps, later))
-        return back
+        return transposed(partial(step.select, tap=0), shape, _weigh_back(rest, ratios, maps, later))
     ratios = ratios.reshape((step.taps, count_taps(rest), *ratios.shape[1:]))
     if isinstance(step, Whole):
-        (back,) = jax.linear_transpose(step.spread, like)(jax.vmap(lambda r: _weigh_back(rest, r, maps, later))(ratios))
-        return back
+        return transposed(step.spread, shape, jax.vmap(lambda r: _weigh_back(rest, r, maps, later))(ratios))
     if rest:
         return step.back([(_weigh_back(rest, ratio, maps, later),) for ratio in ratios], grid)
     return step.back([(ratio[0], maps) for ratio in ratios], grid)

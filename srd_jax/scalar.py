@@ -17,9 +17,10 @@ from srd_jax.flow import Flow, Layer
 from srd_jax.head import Contrast, Head
 from srd_jax.interpreter import Interpreter
 from srd_jax.layout import Layout
+from srd_jax.meshes import transposed
 from srd_jax.neurons import Neurons
 from srd_jax.sharing import Bias, Relevance
-from srd_jax.targets import as_targets
+from srd_jax.targets import as_targets, check_targets
 from srd_jax.tracing import Program, Ref
 from srd_jax.values import Map, Sum, Value
 
@@ -78,26 +79,9 @@ class ScalarFlow:
             TargetError: a class that does not exist, or targets of another shape.
             UnsupportedPrimitiveError: a step that has no rule for single neurons.
         """
-        each, single = as_targets(targets, self.head.logits)
-        layouts = dict(self.layouts)
-        neurons = Neurons(self.program, self.values, layouts, self.bias, self.kind, self.ends)
-        tops = list(zip(self.head.refs, self.head.neurons(each, contrast), strict=True))
-
-        def one(seeds: Sequence[Array]) -> list[Array]:
-            totals: dict[Ref, Array] = {}
-            for (ref, _), seed in zip(tops, seeds, strict=True):
-                totals[ref] = _of_shape(seed, layouts[ref])
-            relevance = neurons.back(totals)
-            return [
-                lay.channel_sum(relevance[ref], layouts[ref]) if ref in relevance else jnp.zeros(())
-                for ref in self.places
-            ]
-
-        maps = lax.map(one, [jnp.moveaxis(seed, 1, 0) for _, seed in tops])
-        found = zip(self.layers, maps, strict=True)
-        return {
-            layer.name: m[0] if single else jnp.moveaxis(m, 0, 1) for layer, m in found if m.ndim == len(layer.grid) + 2
-        }
+        return _relevance_of(
+            self, None if targets is None else check_targets(targets, self.head.logits.shape), contrast
+        )
 
     def erf(self, *_: Any, **__: Any) -> NoReturn:
         """There are none: a field is that of a vector.
@@ -106,6 +90,29 @@ class ScalarFlow:
             LayerError: always.
         """
         raise LayerError('there are no effective receptive fields of single neurons; decompose with unit="vector"')
+
+
+@partial(jax.jit, static_argnums=2)
+def _relevance_of(flow: ScalarFlow, targets: Array | None, contrast: Contrast | None) -> dict[str, Array]:
+    each, single = as_targets(targets, flow.head.logits)
+    layouts = dict(flow.layouts)
+    neurons = Neurons(flow.program, flow.values, layouts, flow.bias, flow.kind, flow.ends)
+    tops = list(zip(flow.head.refs, flow.head.neurons(each, contrast), strict=True))
+
+    def one(seeds: Sequence[Array]) -> list[Array]:
+        totals: dict[Ref, Array] = {}
+        for (ref, _), seed in zip(tops, seeds, strict=True):
+            totals[ref] = _of_shape(seed, layouts[ref])
+        relevance = neurons.back(totals)
+        return [
+            lay.channel_sum(relevance[ref], layouts[ref]) if ref in relevance else jnp.zeros(()) for ref in flow.places
+        ]
+
+    maps = lax.map(one, [jnp.moveaxis(seed, 1, 0) for _, seed in tops])
+    found = zip(flow.layers, maps, strict=True)
+    return {
+        layer.name: m[0] if single else jnp.moveaxis(m, 0, 1) for layer, m in found if m.ndim == len(layer.grid) + 2
+    }
 
 
 def scalar_flow(
@@ -144,6 +151,4 @@ def scalar_flow(
 
 def _of_shape(neurons: Float[Array, "n ..."], layout: Layout) -> Array:
     """(N, *grid, C) as the array that has a layout."""
-    like = jax.ShapeDtypeStruct(lay.shape_of(layout), neurons.dtype)
-    (array,) = jax.linear_transpose(lambda x: lay.to_pfvs(x, layout), like)(neurons)
-    return array
+    return transposed(lambda x: lay.to_pfvs(x, layout), lay.shape_of(layout), neurons)

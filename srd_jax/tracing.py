@@ -15,6 +15,7 @@ from jax.extend.core import primitives as jp
 
 from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
 from srd_jax.geometry import Window
+from srd_jax.meshes import varying_alike
 from srd_jax.naming import label_of, module_of, user_line
 
 __all__ = [
@@ -303,7 +304,7 @@ def downstream(equations: Sequence[Equation], start: Sequence[Ref], output: Oper
 
 def bind(equation: Equation, *args: Any) -> list[Any]:
     """Run one equation on arrays; always a list of results."""
-    results = equation.primitive.bind(*args, **equation.primitive.get_bind_params(equation.params))
+    results = equation.primitive.bind(*varying_alike(args), **equation.primitive.get_bind_params(equation.params))
     return list(results) if equation.primitive.multiple_results else [results]
 
 

@@ -62,7 +62,8 @@ def decompose(
 
     Raises:
         ValueError: an unknown option.
-        ShapeError: raised by the returned function: images of the wrong rank, or logits that are not (N, classes).
+        ShapeError: raised by the returned function: images of the wrong rank or a symbolic number of them, or logits
+            that are not (N, classes).
         ImageError: raised by the returned function: pixels that are not finite, where values are known.
         LogitsError: raised by the returned function: logits that are not finite, where values are known.
         UnsupportedPrimitiveError: raised by the returned function: a step of ``f`` that has no sharing rule.
@@ -79,7 +80,10 @@ def decompose(
     run = compiled(f, Options(bias, head, relevance, unit, recursion, channel_axis))
 
     def decomposed(variables: Any, images: Array) -> tuple[Float[Array, "n classes"], Flow | ScalarFlow]:
-        logits, flow = run(variables, check_images(images, channel_axis))
+        images = check_images(images, channel_axis)
+        if not isinstance(images.shape[0], int):
+            raise ShapeError("a flow is of a known number of images; with a symbolic one use srd_jax.explain")
+        logits, flow = run(variables, images)
         check_logits(logits, flow.head.squash)
         return logits, flow
 
@@ -149,6 +153,8 @@ def check_images(images: Any, channel_axis: int) -> Array:
             f"images must be (N, *grid, C) with N first and channels on axis {channel_axis}; got shape {images.shape}"
             + (". A single image needs a batch axis: images[None]" if images.ndim == 3 - 1 else "")
         )
+    if not all(isinstance(size, int) for size in images.shape[1:]):
+        raise ShapeError(f"only the number of images may be symbolic, not their extents; got shape {images.shape}")
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ShapeError(f"images must be floating point, as the model's preprocessing makes them; got {images.dtype}")
     if not isinstance(images, jax.core.Tracer) and not np.isfinite(np.asarray(images, np.float32)).all():

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Shaped
 
+from srd_jax.meshes import varying_as
+
 __all__ = ["in_turns"]
 
 
@@ -34,6 +36,7 @@ def in_turns(f: Callable[[Array], Array], xs: Shaped[Array, "x ..."], at_once: i
 
     like = jax.eval_shape(f, spread[:, 0])
     n, _, *shape = like.shape
-    made = lax.fori_loop(0, turns, turn, jnp.zeros((n, at_once, turns, *shape), like.dtype))
+    empty = varying_as(jnp.zeros((n, at_once, turns, *shape), like.dtype), like)
+    made = lax.fori_loop(0, turns, turn, empty)
     made = made.reshape((n, done, *shape))
     return jnp.concatenate([made, f(xs[done:])], 1) if done < count else made

@@ -83,9 +83,9 @@ def cast(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) 
     return restructure(operands[0], convert, operands[0].layout)
 
 
-@register_rule("optimization_barrier")
+@register_rule("optimization_barrier", "pvary", "reshard")
 def barrier(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Any]:
-    """The identity on each operand."""
+    """The identity on each operand, wherever it lies."""
     del interpreter, equation
     return list(operands)
 
