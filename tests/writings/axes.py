@@ -1,7 +1,5 @@
 """Writings of the whole network with its axes in other places."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -17,7 +15,6 @@ def back(axes: tuple[int, int, int, int]) -> Turned:
     """The reference, which turns its images first."""
     order = [axes.index(axis) for axis in range(4)]
     return Turned(lambda w, x: NETWORK(w, jnp.transpose(x, order)), axes)
-
 
 
 def in_layout(layout: str) -> Model:
@@ -71,11 +68,7 @@ def swapped_kernels(w: Weights) -> Weights:
 
 WRITINGS = {
     "images with channels first": back((0, 3, 1, 2)),
-    "images with columns first": back((0, 2, 1, 3)),
-    "images with channels between": back((0, 1, 3, 2)),
     "channels first": Turned(in_layout("NCHW"), (0, 3, 1, 2)),
-    "channels between": Turned(in_layout("NHCW"), (0, 1, 3, 2)),
-    "columns first": Turned(in_layout("NWHC"), (0, 2, 1, 3)),
     "channels first inside": lambda w, x: in_layout("NCHW")(w, jnp.moveaxis(x, -1, 1)),
     "batch last inside": lambda w, x: in_layout("CHWN")(w, jnp.transpose(x, (3, 1, 2, 0))),
     "columns first with turned kernels": Turned(

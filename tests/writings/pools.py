@@ -1,8 +1,6 @@
 """Writings of pools inside the network: maxima and averages over windows of positions."""
 
 import equinox as eqx
-import flax.linen as nn
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +8,7 @@ from jax import lax
 from jaxtyping import Array
 
 from tests.writings.agreement import Family
-from tests.writings.network import Network, Part, Weights, block, branch, conv, max_pool, no_block, no_pool, stem
+from tests.writings.network import Network, Part, Weights, branch, conv, max_pool, no_block, no_pool, stem
 
 
 def reduce_max(x: Array, rows: int, columns: int) -> Array:
@@ -66,26 +64,16 @@ def negated_and_undone(w: Weights, x: Array) -> Array:
 
 
 MAX = {
-    "Flax": lambda _, x: nn.max_pool(x, (2, 2), (2, 2)),
-    "Haiku": lambda _, x: hk.max_pool(x, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"),
     "Equinox": channels_first(lambda _, x: jax.vmap(eqx.nn.MaxPool2d(2, 2))(x)),
-    "channels first": channels_first(
-        lambda _, x: lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
-    ),
-    "explicit padding of none": lambda _, x: lax.reduce_window(
-        x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), ((0, 0),) * 4
-    ),
     "the lowest number in place of infinity": lambda _, x: lax.reduce_window(
         x, np.finfo(np.float64).min, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
     ),
     "a border that is never chosen": lambda _, x: padded_max(x),
     "rows, then columns": lambda _, x: reduce_max(reduce_max(x, 2, 1), 1, 2),
-    "columns, then rows": lambda _, x: reduce_max(reduce_max(x, 1, 2), 2, 1),
     "flipped": lambda w, x: max_pool(w, x[:, ::-1, ::-1])[:, ::-1, ::-1],
     "every second window of all": lambda _, x: lax.reduce_window(
         x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 1, 1, 1), "VALID"
     )[:, ::2, ::2],
-    "vmap over images": lambda w, x: jax.vmap(lambda v: max_pool(w, v[None])[0])(x),
     "vmap over channels": lambda w, x: jax.vmap(lambda v: max_pool(w, v[..., None])[..., 0], -1, -1)(x),
     "pairwise maxima": lambda _, x: jnp.maximum(
         jnp.maximum(*corners(x)[:2]), jnp.maximum(*corners(x)[2:])
@@ -98,28 +86,20 @@ MAX = {
 }  # fmt: skip
 
 AVERAGE = {
-    "Flax": lambda _, x: nn.avg_pool(x, (2, 2), (2, 2)),
-    "Haiku": lambda _, x: hk.avg_pool(x, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"),
     "Equinox": channels_first(lambda _, x: jax.vmap(eqx.nn.AvgPool2d(2, 2))(x)),
     "rows, then columns": lambda _, x: reduce_sum(reduce_sum(x, 2, 1) / 2, 1, 2) / 2,
-    "columns, then rows": lambda _, x: reduce_sum(reduce_sum(x, 1, 2) / 2, 2, 1) / 2,
     "a sum of four slices": lambda _, x: sum(corners(x)[1:], corners(x)[0]) / 4,
-    "a mean of four slices": lambda _, x: jnp.stack(corners(x)).mean(0),
     "a mean over squares": lambda _, x: squares(x).mean((2, 4)),
     "a mean over patches": lambda _, x: patches(x).mean(-1),
     "every second window of all": lambda _, x: reduce_sum(x, 2, 2, (1, 1))[:, ::2, ::2] / 4,
     "a convolution by channel": lambda _, x: conv(
         x, jnp.full((2, 2, 1, 4), 0.25), stride=2, padding="VALID", feature_group_count=4
     ),
-    "a convolution with a diagonal kernel": lambda _, x: conv(
-        x, jnp.broadcast_to(jnp.eye(4) / 4, (2, 2, 4, 4)), stride=2, padding="VALID"
-    ),
 }
 
 LARGE_AVERAGE = {
     "squares of squares": lambda _, x: reduce_sum(reduce_sum(x, 2, 2) / 4, 2, 2) / 4,
     "rows, then columns": lambda _, x: reduce_sum(reduce_sum(x, 4, 1), 1, 4) / 16,
-    "columns, then squares": lambda _, x: reduce_sum(reduce_sum(x, 1, 2), 4, 2) / 16,
 }
 
 LARGE_MAX = {
@@ -172,16 +152,24 @@ FAMILIES = (
             "negated, which the kernel undoes": Network(pool=no_pool, block=negated_and_undone),
             "with zero added": Network(pool=lambda w, x: max_pool(w, x) + 0, block=single),
             "with a matrix that the kernel holds": Network(
-                block=lambda w, x: conv(x @ jnp.diag(jnp.arange(1.0, 5)), w["single"]["kernel"] / jnp.arange(1.0, 5)[:, None])
+                block=lambda w, x: conv(
+                    x @ jnp.diag(jnp.arange(1.0, 5)), w["single"]["kernel"] / jnp.arange(1.0, 5)[:, None]
+                )
             ),
         },
     ),
-    Family("average pool", Network(pool=lambda _, x: reduce_sum(x, 2, 2) / 4, block=no_block), as_pool(AVERAGE, no_block)),
+    Family(
+        "average pool", Network(pool=lambda _, x: reduce_sum(x, 2, 2) / 4, block=no_block), as_pool(AVERAGE, no_block)
+    ),
     Family("large max pool", Network(pool=lambda _, x: reduce_max(x, 4, 4), block=single), as_pool(LARGE_MAX, single)),
     Family(
         "large average pool",
         Network(pool=lambda _, x: reduce_sum(x, 4, 4) / 16, block=single),
         as_pool(LARGE_AVERAGE, single),
     ),
-    Family("overlapping average pools", Network(stem=stem, pool=overlapping, block=no_block), as_pool(OVERLAPPING, no_block)),
+    Family(
+        "overlapping average pools",
+        Network(stem=stem, pool=overlapping, block=no_block),
+        as_pool(OVERLAPPING, no_block),
+    ),
 )

@@ -27,22 +27,14 @@ def channels_first(w: Weights, x: Array) -> Array:
 
 RESIDUAL = {
     "the branch first": lambda w, x: branch(w, x) + x,
-    "Python's sum": lambda w, x: sum([x, branch(w, x)]),
-    "twice the skip, halved": lambda w, x: 0.5 * (2 * x) + branch(w, x),
-    "twice the sum, halved": lambda w, x: 0.5 * (2 * x + 2 * branch(w, x)),
     "the negative subtracted": lambda w, x: x - (-branch(w, x)),
-    "from which the negative is subtracted": lambda w, x: branch(w, x) - (-x),
     "the skip in halves": lambda w, x: x / 2 + branch(w, x) + x / 2,
     "stacked": lambda w, x: jnp.stack([x, branch(w, x)]).sum(0),
-    "stacked, twice the mean": lambda w, x: 2 * jnp.stack([x, branch(w, x)], 1).mean(1),
-    "side by side": side_by_side,
     "side by side in a 1 x 1 convolution": pointwise_sum,
-    "channels first": channels_first,
     "positions in one axis": lambda w, x: (
         x.reshape((x.shape[0], -1, CHANNELS)) + branch(w, x).reshape((x.shape[0], -1, CHANNELS))
     ).reshape(x.shape),
     "the skip by a 1 x 1 convolution": lambda w, x: conv(x, jnp.eye(CHANNELS)[None, None]) + branch(w, x),
-    "tree of sums": lambda w, x: jax.tree.reduce(jnp.add, {"a": x, "b": branch(w, x)}),
     "vmap over images": lambda w, x: jax.vmap(lambda v: block(w, v[None])[0])(x),
     "einsum": lambda w, x: jnp.einsum("bnhwc,b->nhwc", jnp.stack([x, branch(w, x)]), np.ones(2)),
 }  # fmt: skip
@@ -71,7 +63,9 @@ def read_twice(w: Weights, x: Array) -> Array:
 
 
 def computed_twice(w: Weights, x: Array) -> Array:
-    return x + mixed(w, x.mean((1, 2), keepdims=True)) / 2 + mixed(w, x.mean(2, keepdims=True).mean(1, keepdims=True)) / 2
+    return (
+        x + mixed(w, x.mean((1, 2), keepdims=True)) / 2 + mixed(w, x.mean(2, keepdims=True).mean(1, keepdims=True)) / 2
+    )
 
 
 def pooled_in_chain(w: Weights, x: Array) -> Array:
@@ -85,12 +79,9 @@ def resized(w: Weights, x: Array) -> Array:
 
 
 CONTEXT: dict[str, Part] = {
-    "the mean first": lambda w, x: mixed(w, x.mean((1, 2), keepdims=True)) + x,
     "axis by axis": lambda w, x: x + mixed(w, x.mean(1, keepdims=True).mean(2, keepdims=True)),
-    "without kept axes": lambda w, x: x + mixed(w, x.mean((1, 2)))[:, None, None],
     "spread by itself": lambda w, x: x + spread(x, mixed(w, x.mean((1, 2)))),
     "spread, then mixed": lambda w, x: x + mixed(w, spread(x, x.mean((1, 2)))),
-    "average pool": average_pool,
     "average pools in a chain": pooled_in_chain,
     "read twice": read_twice,
     "computed twice": computed_twice,
@@ -99,17 +90,18 @@ CONTEXT: dict[str, Part] = {
     "by a 1 x 1 convolution": lambda w, x: (
         x + conv(x.mean((1, 2), keepdims=True), w["single"]["pointwise"][None, None])
     ),
-    "side by side": lambda w, x: (
-        jnp.concatenate([x, spread(x, x.mean((1, 2)))], -1)
-        @ jnp.concatenate([jnp.eye(CHANNELS), w["single"]["pointwise"]])
-    ),
 }  # fmt: skip
 
+
+def short(part: Part) -> Network:
+    return Network(stem=strided_stem, pool=no_pool, block=part)
+
+
 FAMILIES = (
-    Family("residual sum", Network(), {name: Network(block=part) for name, part in RESIDUAL.items()}),
+    Family("residual sum", short(block), {name: short(part) for name, part in RESIDUAL.items()}),
     Family(
         "mean added back",
-        Network(stem=strided_stem, pool=no_pool, block=context),
-        {name: Network(stem=strided_stem, pool=no_pool, block=part) for name, part in CONTEXT.items()},
+        short(context),
+        {name: short(part) for name, part in CONTEXT.items()},
     ),
 )
