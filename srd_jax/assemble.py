@@ -67,7 +67,8 @@ def _values_under(interpreter: Interpreter, logits: Value, *, whole_head: bool) 
     while pending:
         value = pending.pop(0)
         node = interpreter.nodes[value.node]
-        if whole_head or not node.is_single or not node.sources:
+        passed = node.is_mean if whole_head else True
+        if not node.is_single or not node.sources or not passed:
             found.setdefault(value.ref, value)
         else:
             pending += node.sources

@@ -28,6 +28,13 @@ _REARRANGES = frozenset(
 )
 """Steps that leave a sum the name of the step before."""
 
+_KEEPS_A_MEAN = _REARRANGES | {
+    jp.reduce_sum_p.name, jp.reduce_window_sum_p.name, jp.mul_p.name, jp.div_p.name, jp.neg_p.name, jp.copy_p.name,
+    jp.name_p.name, jp.slice_p.name, jp.reduce_precision_p.name, "split", "expand_dims", "pvary", "reshard",
+    "optimization_barrier", "device_put", "sharding_constraint",
+}  # fmt: skip
+"""Steps after which a mean may still be one; it ends at any other."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -45,6 +52,7 @@ class Node:
         edges: sharing ratios from earlier nodes.
         ref: identifier of its value in the traced program.
         live: which positions a pixel reaches, (*grid) bool; None for all of them.
+        is_mean: whether it only pools the maps that it is made of.
     """
 
     name: str
@@ -56,6 +64,7 @@ class Node:
     edges: tuple[Edge, ...] = ()
     ref: Ref = -1
     live: np.ndarray | None = None
+    is_mean: bool = False
 
     @property
     def is_single(self) -> bool:
@@ -88,7 +97,7 @@ class Interpreter:
             return self._closed[value.ref]
         if value.mean is not None and value.is_mean:
             mean = self.close(value.mean if value.name is None else replace(value.mean, name=value.name))
-            return replace(mean, array=value.array, layout=value.layout, ref=value.ref)
+            return replace(mean, array=value.array, layout=value.layout, ref=value.ref, pool=value)
         index = len(self.nodes)
         sources = tuple(term.source for term in value.terms)
         node = Node(
@@ -98,6 +107,7 @@ class Interpreter:
             value.name is not None,
             ref=value.ref,
             live=_live(self.paths(value)),
+            is_mean=value.is_mean,
         )
         lone = len(value.terms) == 1 and value.terms[0].taps == 1
         late = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
@@ -106,10 +116,15 @@ class Interpreter:
         if not late:
             self.share(index, value)
             self.nodes[index] = replace(self.nodes[index], sources=tuple(_forget(source) for source in sources))
-        closed = Map(value.array, value.layout, index, value.ref)
+        closed = Map(value.array, value.layout, index, value.ref, value if value.is_mean else None)
         if value.ref >= 0:
             self._closed[value.ref] = closed
         return closed
+
+    def through_mean(self, value: Any) -> Any:
+        """A value, closed where it is a mean over all positions: whatever is made of it goes through its one PFV."""
+        is_mean = isinstance(value, Sum) and value.is_mean and lay.positions(value.layout) == 1
+        return self.close(value) if is_mean else value
 
     def through_own_pfvs(self, values: Sequence[Value]) -> list[Value]:
         """Values to be added up: one that is copied over positions, as a mean is, ends at the PFVs that it has."""
@@ -230,13 +245,14 @@ def interpret(
         if isinstance(operand, Constant):
             return operand.value
         value = env[operand]
-        shared = isinstance(value, Sum) and program.uses[operand] > 1
-        if shared and value.selection is None and not value.is_mean:
+        if isinstance(value, Sum) and program.uses[operand] > 1 and value.selection is None:
             env[operand] = value = interpreter.close(value)
         return value
 
     for equation in program.equations:
         operands = [read(operand) for operand in equation.operands]
+        if equation.primitive.name not in _KEEPS_A_MEAN:
+            operands = [interpreter.through_mean(value) for value in operands]
         if not any(isinstance(value, Map | Sum) for value in operands):
             results = _constants(equation, operands)
         else:

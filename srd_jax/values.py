@@ -25,12 +25,14 @@ class Map:
         layout: what its axes mean.
         node: index of the node whose PFVs it is a function of.
         ref: identifier of the value in the traced program.
+        pool: the open sum that it was, where it only pools: a further pool is one step with it.
     """
 
     array: jax.Array
     layout: Layout
     node: int
     ref: int = -1
+    pool: "Sum | None" = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Mix:
         gathered: layout of what ``gather`` returns.
         alike: whether ``local`` does the same at every position, on arrays of any batch and grid.
         summed: ``local`` in the form that is faster where nothing but one sum over channels is made of the result.
-        pools: whether it only adds up positions, channel by channel, as a mean does.
+        pools: whether it only adds up, as a mean does: positions, and channels only together with them.
     """
 
     taps: int
@@ -85,7 +87,7 @@ class Term:
         chain: linear position-wise steps after ``mix``.
         after_mix: how many of ``steps`` come after the mixing step.
         alike: whether ``chain`` does the same at every position, on arrays of any batch and grid.
-        proportional: whether ``chain`` only multiplies by one number, and selects.
+        proportional: whether ``chain`` only multiplies by one number, selects, and adds up channels.
     """
 
     source: Map
@@ -171,7 +173,7 @@ class Sum:
 
     @property
     def is_mean(self) -> bool:
-        """Whether it is pooled and nothing else, so that it can be read any number of times without an end."""
+        """Whether it is pooled and nothing else, but for a factor: a mean over positions or over windows."""
         unbiased = not self.biased and not any(isinstance(part, Sum) for part in self.parts)
         return unbiased and self.is_pooled and all(term.proportional for term in self.terms)
 
@@ -205,13 +207,15 @@ def extend(
         step: how ``fn`` moves positions, None if it does not.
         alike: whether ``fn`` does the same at every position, on arrays of any batch and grid, as a product with
             constant weights does: then contributions can be measured where they come from.
-        proportional: whether ``fn`` only multiplies by one number, or selects.
+        proportional: whether ``fn`` only multiplies by one number, selects, or adds up channels.
         contribution: ``fn`` in the form that is faster for contributions, which are many and are not kept.
     """
     array = fn(value.array)
     if isinstance(value, Map):
         if step is None:
-            return replace(value, array=array, layout=layout, ref=-1)
+            keeps = proportional and value.pool is not None
+            pool = extend(value.pool, fn, layout, proportional=True) if keeps and value.pool is not None else None
+            return replace(value, array=array, layout=layout, ref=-1, pool=pool if isinstance(pool, Sum) else None)
         return Sum(array, layout, (Term(value, array, layout, (step,)),))
 
     def longer(part: Sum | Term) -> Sum | Term:

@@ -49,10 +49,11 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
     """A constant scales; of two values that depend on the images, the gate is held fixed."""
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
-        return _scaled(left, equation, lambda x: (x, right), right)
+        return _scaled(_at_end(interpreter, left, right), equation, lambda x: (x, right), right)
     if not isinstance(left, Map | Sum):
-        return _scaled(right, equation, lambda x: (left, x), left)
-    if _of_one_map(interpreter, left, right):
+        return _scaled(_at_end(interpreter, right, left), equation, lambda x: (left, x), left)
+    left, right = interpreter.through_mean(left), interpreter.through_mean(right)
+    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if gates(right.layout, left.layout):
         return _scaled(left, equation, lambda x: (x, right.array), right)
@@ -66,21 +67,20 @@ def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     """Division by a constant scales; a denominator that depends on the images is held fixed, as a gate is."""
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
-        return _scaled(left, equation, lambda x: (x, right), right)
+        return _scaled(_at_end(interpreter, left, right), equation, lambda x: (x, right), right)
     if not isinstance(left, Map | Sum):
         return positionwise(interpreter, equation, operands)
-    if _of_one_map(interpreter, left, right):
+    left, right = interpreter.through_mean(left), interpreter.through_mean(right)
+    if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if gates(right.layout, left.layout):
         return _scaled(left, equation, lambda x: (x, right.array), right)
     return _two_maps(interpreter, equation)
 
 
-def _of_one_map(interpreter: Interpreter, *values: Value) -> bool:
-    """Whether values are position-wise functions of one PFV map, means through the PFVs that they have."""
-    if any(isinstance(x, Sum) and not x.is_mean for x in values):
-        return False
-    return same_node(interpreter, [interpreter.close(x) for x in values]) is not None
+def _at_end(interpreter: Interpreter, value: Value, factor: Any) -> Value:
+    """A mean stays one when it is multiplied by a number; a factor for each channel is a step after it."""
+    return value if jnp.size(factor) == 1 else interpreter.through_mean(value)
 
 
 def _scaled(value: Value, equation: Equation, arguments: Callable[[jax.Array], tuple[Any, Any]], factor: Any) -> Value:

@@ -96,6 +96,8 @@ def _summed(
     interpreter: Interpreter, equation: Equation, value: Value, pool: Callable[[Layout], tuple[Layout, Mix, Step]]
 ) -> Sum:
     """A sum over positions: of what only pools it is one step with it, else it starts from a map."""
+    if isinstance(value, Map) and value.pool is not None:
+        value = value.pool
     if isinstance(value, Sum) and value.is_pooled:
         return pooled_again(value, lambda x: bind(equation, x)[0], *pool(value.layout))
     term, operand, biased = selection(interpreter, value)
@@ -149,19 +151,22 @@ def _windows(interpreter: Interpreter, equation: Equation, layout: Layout) -> di
 
 @register_rule(jp.reduce_sum_p)
 def reduce_sum(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
-    """Over channels position-wise; over positions (a global average pool) every position contributes."""
+    """Over channels position-wise; over positions (a global average pool) every position contributes.
+
+    A mean over channels of a mean over positions is the mean over both.
+    """
     value, axes = operands[0], equation.params["axes"]
     if lay.runs_over_images(value.layout, axes):
         interpreter.unsupported(
             equation, "it sums over the batch, and images must not mix: call the model in evaluation mode"
         )
     if not any(dim.is_position for axis in axes for dim in value.layout[axis]):
-        return extend(value, lambda x: bind(equation, x)[0], without(value.layout, axes))
+        summed = extend(value, lambda x: bind(equation, x)[0], without(value.layout, axes), proportional=True)
+        return replace(summed, mean=None) if isinstance(summed, Sum) else replace(summed, pool=None)
 
     def pool(layout: Layout) -> tuple[Layout, Mix, Step]:
         step, gather, gathered = whole(layout, axes)
-        mix = Mix(step.taps, lambda x, _: x, gather, lambda read, _: bind(equation, read)[0], gathered, pools=pools)
+        mix = Mix(step.taps, lambda x, _: x, gather, lambda read, _: bind(equation, read)[0], gathered, pools=True)
         return without(layout, axes), mix, step
 
-    pools = all(dim.is_position for axis in axes for dim in value.layout[axis])
     return _summed(interpreter, equation, value, pool)
