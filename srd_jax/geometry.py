@@ -136,6 +136,33 @@ class Window:
             for n, k, d, s in zip(padded, self.size, self.dilation, self.stride, strict=True)
         )
 
+    def then(self, later: "Window", grid: Grid) -> "Window | None":
+        """The window whose positions are those of the windows that a later window reads, None where there is none.
+
+        Args:
+            later: on the grid of this one.
+            grid: of what this one reads.
+        """
+        if {*self.dilation, *later.dilation, *self.base_dilation, *later.base_dilation} != {1}:
+            return None
+        middle = self.later_grid(self._padded(grid))
+        end = later.later_grid(later._padded(middle))
+        axes = zip(
+            grid, end, self.size, later.size, self.stride, later.stride, self.padding, later.padding, strict=True
+        )
+        size, stride, padding = [], [], []
+        for n, m, k, k2, s, s2, (low, _), (low2, _) in axes:
+            size.append(k + (k2 - 1) * s)
+            stride.append(s * s2)
+            before = low + low2 * s
+            padding.append((before, (m - 1) * stride[-1] + size[-1] - before - n))
+        both = Window(tuple(size), tuple(stride), tuple(padding), self.dilation, self.base_dilation)
+        chained = _along_axes((self, later), grid)
+        return both if all(map(_same_positions, chained, _along_axes((both,), grid))) else None
+
+    def _padded(self, grid: Grid) -> Grid:
+        return tuple(n + low + high for n, (low, high) in zip(grid, self.padding, strict=True))
+
     def select(self, x: Scalars, tap: int) -> Scalars:
         """``(..., *grid)`` to what each window reads at offset ``tap``, ``(..., *later grid)``."""
         padded = self.pad.select(x)
@@ -258,6 +285,24 @@ def reads(steps: Sequence[Step], grid: Grid) -> np.ndarray:
 def valid_taps(steps: Sequence[Step], grid: Grid) -> np.ndarray:
     """Which taps of composed steps read a position of the map rather than padding: (taps, *later grid) bool."""
     return reads(steps, grid) > 0
+
+
+def _along_axes(windows: Sequence[Window], grid: Grid) -> Iterator[np.ndarray]:
+    """What every composed window reads along each axis by itself, as `reads`."""
+    for axis, n in enumerate(grid):
+        alone = [
+            Window(
+                *((getattr(window, name)[axis],) for name in ("size", "stride", "padding", "dilation", "base_dilation"))
+            )
+            for window in windows
+        ]
+        yield reads(alone, (n,))
+
+
+def _same_positions(left: np.ndarray, right: np.ndarray) -> bool:
+    return left.shape[1:] == right.shape[1:] and all(
+        set(a[a > 0].tolist()) == set(b[b > 0].tolist()) for a, b in zip(left.T, right.T, strict=True)
+    )
 
 
 def _pad(x: np.ndarray, config: Sequence[tuple[int, int, int]]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The forward pass: interpret a traced function, keep sums open until they are X_j, and share each X_j out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -80,13 +80,17 @@ class Interpreter:
         bias: how constants are shared.
         relevance: whether ratios are taken against X_j or against the value after its activation.
         recursion: whether there are sharing ratios at all, else edges only tell how maps are connected.
+        reads: how often each value is read, but by what only becomes a factor that is held fixed.
         nodes: the PFV maps so far, the input first.
+        held: the factors that are held fixed so far: the first result of their equation, and their place in it.
     """
 
     bias: Bias
     relevance: Relevance = "pre"
     recursion: bool = True
+    reads: Mapping[Ref, int] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    held: set[tuple[Ref, int]] = field(default_factory=set)
     _closed: dict[Ref, Map] = field(default_factory=dict)
 
     def close(self, value: Value) -> Map:
@@ -174,6 +178,10 @@ class Interpreter:
             return self.root(node.edges[0].source)
         return index
 
+    def hold(self, equation: Equation, place: int) -> None:
+        """Note that one factor of a product is held fixed: no relevance goes through it."""
+        self.held.add((equation.results[0], place))
+
     def unsupported(self, equation: Equation, why: str) -> NoReturn:
         """Refuse an equation with everything the user needs to find and mend it.
 
@@ -233,8 +241,29 @@ def interpret(
     Raises:
         UnsupportedPrimitiveError: an equation on image-dependent values has no rule, or not in that form.
     """
+
+    def run(interpreter: Interpreter, leaves: Sequence[Any], images: jax.Array) -> tuple[dict[Ref, Any], Value]:
+        return _run(interpreter, program, leaves, images, channel_axis)
+
+    reads = program.uses
+    if any(_may_hold(equation, program) for equation in program.equations):
+        outline = Interpreter(bias, relevance, recursion=False, reads=reads)
+        jax.eval_shape(lambda leaves, images: run(outline, leaves, images)[1].array, variables, images)
+        reads = program.reads_without(outline.held)
+    interpreter = Interpreter(bias, relevance, recursion, reads)
+    return interpreter, *run(interpreter, variables, images)
+
+
+def _may_hold(equation: Equation, program: Program) -> bool:
+    """Whether an equation may multiply a value by another that depends on the images."""
+    moving = [o for o in equation.operands if isinstance(o, int) and o in program.from_image]
+    return equation.primitive in (jp.mul_p, jp.div_p) and len(moving) > 1
+
+
+def _run(
+    interpreter: Interpreter, program: Program, variables: Sequence[Any], images: jax.Array, channel_axis: int
+) -> tuple[dict[Ref, Any], Value]:
     layout = lay.of_images(images.shape, channel_axis)
-    interpreter = Interpreter(bias, relevance, recursion)
     grid, channels = lay.grid(layout), lay.channels(layout)
     interpreter.nodes.append(Node("input", grid, channels, named=True, ref=program.image))
     env: dict[Ref, Any] = dict(program.constants)
@@ -245,7 +274,7 @@ def interpret(
         if isinstance(operand, Constant):
             return operand.value
         value = env[operand]
-        if isinstance(value, Sum) and program.uses[operand] > 1 and value.selection is None:
+        if isinstance(value, Sum) and interpreter.reads.get(operand, 0) > 1 and not value.is_free:
             env[operand] = value = interpreter.close(value)
         return value
 
@@ -259,7 +288,7 @@ def interpret(
             results = _apply_rule(interpreter, equation, operands)
         for ref, result in zip(equation.results, results, strict=True):
             env[ref] = replace(result, ref=ref) if isinstance(result, Map | Sum) else result
-    return interpreter, env, read(program.output)
+    return env, read(program.output)
 
 
 def _constants(equation: Equation, operands: Sequence[Any]) -> list[Any]:

@@ -3,7 +3,7 @@
 The layouts of primitives' parameters that the rules rely on are pinned by ``tests/test_tracing.py``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,6 +122,20 @@ class Program:
     output: Operand
     uses: dict[Ref, int]
     from_image: frozenset[Ref]
+
+    def reads_without(self, held: Collection[tuple[Ref, int]]) -> dict[Ref, int]:
+        """How often each value is read on the way to the output, but through some operands.
+
+        Args:
+            held: these operands, as the first result of their equation and their place in it.
+        """
+        reads: dict[Ref, int] = {self.output: 1} if isinstance(self.output, int) else {}
+        for equation in reversed(self.equations):
+            if any(ref in reads for ref in equation.results):
+                for place, operand in enumerate(equation.operands):
+                    if isinstance(operand, int) and (equation.results[0], place) not in held:
+                        reads[operand] = reads.get(operand, 0) + 1
+        return reads
 
 
 @dataclass

@@ -160,6 +160,25 @@ class Sum:
         return tuple(term for part in self.parts for term in (part.terms if isinstance(part, Sum) else (part,)))
 
     @property
+    def scaled_pool(self) -> Term | None:
+        """The one term of a sum that makes linear steps alike at every position of a max pool's output, else None.
+
+        A mixing step is composed with these and the pool, as it is with the pool alone.
+        """
+        (part, *others) = self.parts
+        if others or not isinstance(part, Term) or part.mix is not None or part.switches is None or not part.alike:
+            return None
+        places = ([dim for dim in axis if dim.is_position] for axis in self.layout)
+        own = ([dim for dim in axis if dim.is_position] for axis in part.layout)
+        return part if len(self.layout) == len(part.layout) and list(places) == list(own) else None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether several readers may each start from it: a selection, or a max pool times a number."""
+        scaled = self.scaled_pool
+        return self.selection is not None or (scaled is not None and scaled.proportional and not self.biased)
+
+    @property
     def selection(self) -> Term | None:
         """The one term of a sum that only selects values of one map (pad, slice, max pool), else None."""
         if len(self.parts) == 1 and self.biased == self.outside and isinstance(self.parts[0], Term):
@@ -284,7 +303,7 @@ def broadcast(value: Value, shape: Sequence[int], channel_axes: Collection[int] 
 
 
 def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, *, biased: bool) -> Sum:
-    """The open sum that a mixing step starts from a selection.
+    """The open sum that a mixing step starts from a selection, or from linear steps after a max pool.
 
     Args:
         term: a selection of a map's values.
@@ -294,7 +313,14 @@ def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, *,
         step: how the step moves positions.
         biased: whether the selection came with constants outside it.
     """
-    started = replace(term, mix=mix, steps=(*term.steps, step))
+    if term.chain:
+        after, local, summed = term.after, mix.local, mix.summed
+        mix = replace(
+            mix,
+            local=lambda read, tap: local(after(read), tap),
+            summed=None if summed is None else lambda read, tap: summed(after(read), tap),
+        )
+    started = replace(term, mix=mix, steps=(*term.steps, step), chain=(), proportional=True)
     return Sum(array, layout, (started,), biased=biased)
 
 

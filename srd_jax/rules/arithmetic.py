@@ -56,8 +56,10 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if gates(right.layout, left.layout):
+        interpreter.hold(equation, 1)
         return _scaled(left, equation, lambda x: (x, right.array), right)
     if gates(left.layout, right.layout):
+        interpreter.hold(equation, 0)
         return _scaled(right, equation, lambda x: (left.array, x), left)
     return _two_maps(interpreter, equation)
 
@@ -74,6 +76,7 @@ def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if gates(right.layout, left.layout):
+        interpreter.hold(equation, 1)
         return _scaled(left, equation, lambda x: (x, right.array), right)
     return _two_maps(interpreter, equation)
 

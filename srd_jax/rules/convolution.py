@@ -21,8 +21,13 @@ from srd_jax.tracing import Equation, bind
 from srd_jax.values import Map, Mix, Sum, Term, Value, extend, mixed, restructure
 
 
-def selection(interpreter: Interpreter, value: Value) -> tuple[Term, jax.Array, bool]:
-    """What a mixing step starts from: a map, or a selection of one (a lazy max pool, a slice, padding).
+def selection(interpreter: Interpreter, value: Value, *, other_channels: bool = False) -> tuple[Term, jax.Array, bool]:
+    """What a mixing step starts from: a map, a selection of one (a lazy max pool, a slice, padding), a scaled max pool.
+
+    Args:
+        interpreter: in progress.
+        value: that the step reads.
+        other_channels: whether the step can read a max pool after a product over channels.
 
     Returns:
         The selection, the array that the step reads, and whether that holds constants outside the selection, which
@@ -30,6 +35,9 @@ def selection(interpreter: Interpreter, value: Value) -> tuple[Term, jax.Array, 
     """
     if isinstance(value, Sum) and value.selection is not None:
         return value.selection, value.array, value.outside
+    scaled = value.scaled_pool if isinstance(value, Sum) else None
+    if scaled is not None and (other_channels or value.layout == scaled.layout):
+        return scaled, value.array, isinstance(value, Sum) and value.biased
     value = interpreter.close(value)
     return Term(value, value.array, value.layout), value.array, False
 
@@ -83,7 +91,7 @@ def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence
             contribution=(lambda vhat: _by_channels(equation, vhat, kernel)) if on_positions else None,
         )
 
-    term, operand, biased = selection(interpreter, value)
+    term, operand, biased = selection(interpreter, value, other_channels=True)
     window = sliding(term.layout, windows)
     order = sorted(range(len(spatial_in)), key=lambda i: lay.grid_axis(term.layout, spatial_in[i]))
     sizes = [kernel.shape[spatial_kernel[i]] for i in order]

@@ -43,7 +43,7 @@ def dot_general(interpreter: Interpreter, equation: Equation, operands: Sequence
         return tuple(shared + (free + new if first else new + free))
 
     if not held:
-        return extend(value, product, out_layout(value.layout))
+        return extend(value, product, out_layout(value.layout), alike=not own_batch)
     left_over = [dim for dim in lay.position_dims(value.layout) if dim.kind not in held and dim.size > 1]
     if left_over:
         interpreter.unsupported(

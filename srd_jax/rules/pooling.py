@@ -11,7 +11,7 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
-from srd_jax.geometry import Step
+from srd_jax.geometry import Step, Window, reads
 from srd_jax.interpreter import Interpreter
 from srd_jax.layout import CHANNEL, COPY, Dim, Layout
 from srd_jax.registry import register_rule
@@ -38,6 +38,10 @@ def max_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[An
 
 def _pooled(interpreter: Interpreter, value: Value, windows: dict[int, AxisWindow]) -> Sum:
     term, _, biased = selection(interpreter, value)
+    if term.switches is not None and not term.chain and not biased:
+        again = _pooled_again(term, windows)
+        if again is not None:
+            return again
     if term.switches is not None or biased:
         closed = interpreter.close(value)
         term = Term(closed, closed.array, closed.layout)
@@ -47,6 +51,33 @@ def _pooled(interpreter: Interpreter, value: Value, windows: dict[int, AxisWindo
     switches = Switches(index, window.step.taps)
     lazy = replace(term, operand=pooled, layout=window.layout, steps=steps, switches=switches)
     return Sum(pooled, window.layout, (lazy,))
+
+
+def _pooled_again(term: Term, windows: dict[int, AxisWindow]) -> Sum | None:
+    """A max pool of a max pool as one with larger windows, None where no window is the union of theirs."""
+    first, switches = term.steps[-1], term.switches
+    if switches is None or not isinstance(first, Window) or any(dims and len(dims) > 1 for dims in term.layout):
+        return None
+    second = sliding(term.layout, windows)
+    before = term.steps[:-1]
+    grid = reads(before, lay.grid(term.source.layout)).shape[1:]
+    both = first.then(second.step, grid)
+    if both is None:
+        return None
+    pooled, offset = _first_maximum(term.operand, second)
+    padded = second.pad(switches.index, 0)
+    inner = jnp.zeros_like(switches.index, shape=pooled.shape)
+    for tap in range(second.step.taps):
+        inner = jnp.where(offset == tap, second.gather(padded, tap), inner)
+    index = jnp.zeros(pooled.shape, np.min_scalar_type(-both.taps))
+    for axis, (own, later) in enumerate(
+        zip(jnp.unravel_index(inner, first.size), jnp.unravel_index(offset, second.step.size), strict=True)
+    ):
+        place = own.astype(index.dtype) + later.astype(index.dtype) * first.stride[axis]
+        index = index * both.size[axis] + place
+    chosen = replace(switches, index=lax.stop_gradient(index), taps=both.taps)
+    lazy = replace(term, operand=pooled, layout=second.layout, steps=(*before, both), switches=chosen)
+    return Sum(pooled, second.layout, (lazy,))
 
 
 def _first_maximum(x: jax.Array, window: SlidingWindow) -> tuple[jax.Array, jax.Array]:
