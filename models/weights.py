@@ -56,7 +56,7 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
     wanted = {
         layout.torchvision_name(path): (path, leaf) for path, leaf in traverse_util.flatten_dict(template).items()
     }
-    problems = []
+    problems, missing = [], []
     found: dict[str, str] = {}  # torchvision's name to the name in `state`
     for given in state:
         name = layout.own_name(given)
@@ -73,7 +73,7 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
     for name, (path, leaf) in wanted.items():
         shape = layout.torchvision_shape(leaf.shape)
         if name not in found:
-            problems.append(f"missing: {name} {shape}")
+            missing.append(f"missing: {name} {shape}")
             continue
         given = shortened(found[name])
         try:
@@ -89,10 +89,11 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
             fitted = fitted.astype(leaf.dtype)
         if not np.isfinite(fitted).all():
             problems.append(f"not finite: {given}")
-        elif not problems:  # once something is wrong, only look for what else is
+        elif not problems and not missing:  # once something is wrong, only look for what else is
             # a copy, as JAX on a CPU may otherwise share memory that the caller goes on to change
             variables[path] = jnp.array(layout.from_torchvision(name, fitted))
 
+    problems += missing
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []

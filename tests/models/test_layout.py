@@ -23,6 +23,8 @@ def test_own_name():
     assert layout.own_name("pre_logits.fc2.bias") == "classifier.3.bias"
     assert layout.own_name("head.fc.weight") == "classifier.6.weight"
     assert layout.own_name("features.0.weight") == "features.0.weight"
+    assert layout.own_name("model.module._orig_mod.layer1.0.conv1.weight") == "layer1.0.conv1.weight"
+    assert layout.own_name("backbone.head.fc.bias") == "classifier.6.bias"
 
 
 @pytest.mark.parametrize(

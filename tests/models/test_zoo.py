@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -136,6 +137,22 @@ def test_the_number_of_classes_is_the_weights(resnet18_state):
         WeightsError, match=r"2 problems[^*]*misshapen: fc\.weight is \(7, 512\) and must be \(5, 512\)"
     ):
         models.load("resnet18", state, num_classes=5)
+
+
+def test_the_names_of_classes_are_the_weights(tmp_path):
+    state = models.to_torchvision(models.load("tiny_resnet", "untrained", num_classes=3).variables)
+    for given, expected in ((["owl", "elk", "eel"], ("owl", "elk", "eel")), (None, ("class 0", "class 1", "class 2"))):
+        save_file(state, tmp_path / "w.SAFETENSORS", given and {"class_names": json.dumps(given)})
+        assert models.load("tiny_resnet", tmp_path / "w.SAFETENSORS").labels == expected
+    save_file(state, tmp_path / "w.safetensors", {"class_names": '["owl", "elk"]'})
+    with pytest.raises(WeightsError, match="has 2 class names for 3 classes"):
+        models.load("tiny_resnet", tmp_path / "w.safetensors")
+
+
+def test_other_weights_of_as_many_classes_are_not_given_the_bundled_names():
+    net = models.load("tiny_resnet", "untrained")
+    assert net.labels[0] == "goldfish, Carassius auratus"
+    assert models.load("tiny_resnet", models.to_torchvision(net.variables)).labels[0] == "class 0"
 
 
 def test_untrained_takes_a_number_of_classes():
