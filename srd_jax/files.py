@@ -1,7 +1,9 @@
 """Files that appear under their names only when they are complete, in folders made for them."""
 
+import errno
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,7 +12,7 @@ from typing import BinaryIO
 
 from srd_jax.errors import SRDError
 
-__all__ = ["check_folder", "replacing", "slug", "unique_stems"]
+__all__ = ["check_folder", "is_address", "read_regular", "replacing", "slug", "unique_stems"]
 
 _STEM = 80
 
@@ -81,6 +83,34 @@ def unique_stems(paths: Iterable[Path]) -> list[str]:
         taken.add(name.casefold())
         unique.append(name)
     return unique
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a regular file; a pipe or a device, which may never end, is not opened.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it does not exist, is of another kind, larger, or cannot be read.
+        ValueError: no file can be called so.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file")
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, f"more than {most // 2**20} MiB")
+    with path.open("rb") as file:
+        content = file.read(found.st_size + 1)
+    if len(content) != found.st_size:
+        raise OSError(errno.EBUSY, "it changes while it is read")
+    return content
+
+
+def is_address(text: str) -> bool:
+    """Whether a text that should be a path is rather an address on the network, as https://... or s3://... are."""
+    return re.match(r"[a-z][a-z0-9+.-]+:/", text, re.IGNORECASE) is not None
 
 
 def slug(text: str, longest: int = 40) -> str:
