@@ -1,5 +1,7 @@
 """Images to be worked through one after the other: of a folder, of a list, or of a data set's split."""
 
+import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +25,14 @@ class Images:
         ids: what each of them is called in results and messages.
         labels: class names in the order of the label indices, None where the images have no labels.
         read: place -> (the file's bytes, class index or `NO_LABEL`).
+        left_out: what there is besides in a folder, in words.
     """
 
     name: str
     ids: tuple[str, ...]
     labels: tuple[str, ...] | None
     read: Callable[[int], tuple[bytes, int]]
+    left_out: str = ""
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -36,7 +40,9 @@ class Images:
 
 
 def from_folder(folder: Path) -> Images:
-    """The image files in a folder and in those below it, sorted by path; hidden ones are left out.
+    """The image files in a folder and in those below it, sorted by path.
+
+    Hidden files and folders are left out, as is what a link to a folder leads to: it may lead back.
 
     Args:
         folder: its files are images where their names end as one of `SUFFIXES`.
@@ -44,12 +50,26 @@ def from_folder(folder: Path) -> Images:
     Raises:
         DataError: there are none.
     """
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.casefold() in SUFFIXES)
-    shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
-    paths = sorted(path.as_posix() for path in shown if (folder / path).is_file())
+    paths: list[str] = []
+    besides: dict[str, list[str]] = {}
+
+    def leave(kind: str, path: str | Path) -> None:
+        besides.setdefault(kind, []).append(Path(path).relative_to(folder).as_posix())
+
+    for parent, folders, files in os.walk(folder, onerror=lambda error: leave("unreadable folders", error.filename)):
+        for name in [*folders, *files]:
+            path = Path(parent, name)
+            kind = _no_image(path)
+            if kind:
+                leave(kind, path)
+            elif name in files:
+                paths.append(path.relative_to(folder).as_posix())
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    left_out = ", ".join(f"{kind} ({len(of)}, first {min(of)})" for kind, of in sorted(besides.items()))
     if not paths:
-        raise DataError(f"there is no image in {folder}, neither {', '.join(sorted(SUFFIXES))}")
-    return _files(folder, paths, str(folder.resolve()))
+        reason = f"; left out: {left_out}" if left_out else ""
+        raise DataError(f"there is no image in {folder}, neither {', '.join(sorted(SUFFIXES))}{reason}")
+    return _files(folder, sorted(paths), str(folder.resolve()), left_out)
 
 
 def from_list(file: Path) -> Images:
@@ -91,5 +111,20 @@ def from_source(source: Source, split: str) -> Images:
     return Images(source.name, tuple(f"{split}:{place}" for place in range(len(source))), source.labels, read)
 
 
-def _files(folder: Path, paths: Sequence[str], name: str) -> Images:
-    return Images(name, tuple(paths), None, lambda place: ((folder / paths[place]).read_bytes(), NO_LABEL))
+def _no_image(path: Path) -> str:
+    """As what something in a folder is left out, empty if it is not."""
+    if path.name.startswith("."):
+        return "hidden"
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "broken links" if path.is_symlink() else "unreadable files"
+    if stat.S_ISDIR(mode):
+        return "links to folders" if path.is_symlink() else ""
+    if path.suffix.casefold() not in SUFFIXES:
+        return "other names"
+    return "" if stat.S_ISREG(mode) else "no regular files"
+
+
+def _files(folder: Path, paths: Sequence[str], name: str, left_out: str = "") -> Images:
+    return Images(name, tuple(paths), None, lambda place: ((folder / paths[place]).read_bytes(), NO_LABEL), left_out)
