@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Shaped
 from srd_jax.errors import ImageError, LayerError, ShapeError, WeightsError
 from srd_jax.quoting import shortened
 
-from . import photos, tiny, weight_files
+from . import hub, photos, tiny, weight_files
 from .labels import imagenet_labels, tiny_imagenet_labels
 from .resnet import ResNet
 from .vgg import VGG
@@ -158,7 +158,7 @@ def load(
     """
     entry = _entry(name)  # an unknown name should not cost a download
     if weights is None:
-        weights = tiny.WEIGHTS if entry.bundled else weight_files.download(name)
+        weights = tiny.WEIGHTS if entry.bundled else hub.fetch(name)
     state = None if isinstance(weights, str) and weights == "untrained" else weight_files.read(weights)
     if num_classes is None:
         num_classes = (class_count(state) if state is not None else None) or len(entry.classes())

@@ -114,7 +114,7 @@ def ablate(
     net = load_model(model, weights)
     side = size or net.size
     if data is None:
-        batches, total = from_photos(images, outline(model, size))
+        batches, total = from_photos(images, outline(model, size), batch)
         batch, what = min(batch, total), "photos"
     else:
         batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
@@ -202,9 +202,10 @@ def measure(
     import srd_jax as srd  # noqa: PLC0415
     from srd_jax import metrics  # noqa: PLC0415
 
+    from .inputs import check_logits  # noqa: PLC0415
     from .labelled import filled, normalised  # noqa: PLC0415
 
-    predict = jax.jit(lambda variables, x: jnp.argmax(net.apply(variables, x), -1))
+    predict = jax.jit(net.apply)
     explain = {setting: jax.jit(srd.explain(net.apply, **options, **given)) for setting, given in SETTINGS.items()}
     values: dict[str, dict[str, list[np.ndarray]]] = {
         setting: {metric: [] for metric in METRICS} for setting in SETTINGS
@@ -215,8 +216,10 @@ def measure(
     for each in batches:
         real = len(each.labels)
         x = jnp.asarray(normalised(net, filled(each.images, batch)))
+        logits = np.asarray(predict(net.variables, x))
+        check_logits(logits, net.name)
         labels = filled(each.labels, batch)
-        target = jnp.where(labels < 0, predict(net.variables, x), labels)
+        target = jnp.where(labels < 0, logits.argmax(-1), labels)
         without = metrics.mean_colour(x) if baseline == "mean" else metrics.blurred(x, sigma=x.shape[1] / 40)
         boxes = np.full((real, 4), np.nan) if each.boxes is None else np.asarray(each.boxes, np.float64)
         known = np.isfinite(boxes).all(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from srd_jax.errors import LayerError, SRDError
 from srd_jax.files import check_folder, replacing, slug
 
 from .explain import UNTRAINED
@@ -88,9 +89,11 @@ def apop(
     from .labelled import from_data, from_photos  # noqa: PLC0415
 
     net = load_model(model, weights)
+    if len(net.labels) == 1:
+        raise SRDError(f"{net.name} has one logit, and so no class to predict among others")
     layers = _layers(layer, net.layers)
     if data is None:
-        batches, total = from_photos(images, outline(model, size))
+        batches, total = from_photos(images, outline(model, size), batch)
         batch, what = min(batch, total), "photos"
     else:
         batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
@@ -168,12 +171,14 @@ def measure(
     import srd_jax as srd  # noqa: PLC0415
     from srd_jax.metrics import bootstrap  # noqa: PLC0415
 
+    from .inputs import check_logits  # noqa: PLC0415
     from .labelled import filled, normalised  # noqa: PLC0415
 
     def first(logits: Any) -> Any:
         return jnp.argmax(logits, -1)
 
-    ways: dict[tuple[str, str], Any] = {(ORDINARY, ""): jax.jit(lambda v, x, p: first(net.apply(v, x)))}
+    ordinary = jax.jit(net.apply)
+    ways: dict[tuple[str, str], Any] = {}
     for name in layers:
         pattern = srd.apop(net.apply, name)
         ways["layer", name] = jax.jit(lambda v, x, p, pattern=pattern: first(pattern(v, x)))
@@ -181,12 +186,15 @@ def measure(
     whole = jax.jit(lambda v, x, p: first(run_held(v, x, p)))
     ways |= {("probe", probe): whole for probe in probes}
 
-    found: dict[tuple[str, str], list[np.ndarray]] = {way: [] for way in ways}
+    found: dict[tuple[str, str], list[np.ndarray]] = {way: [] for way in [(ORDINARY, ""), *ways]}
     labels: list[np.ndarray] = []
     for number, each in enumerate(batches):
         real = len(each.labels)
         images = normalised(net, filled(each.images, batch))
         inputs = _probes(images, jax.random.fold_in(jax.random.key(0), number), real)
+        logits = np.asarray(ordinary(net.variables, images))
+        check_logits(logits, net.name)
+        found[ORDINARY, ""].append(logits[:real].argmax(-1))
         for (way, name), predict in ways.items():
             found[way, name].append(np.asarray(predict(net.variables, images, inputs.get(name, 0.0)))[:real])
         labels.append(np.asarray(each.labels))
@@ -220,7 +228,6 @@ def _probes(images: "np.ndarray", key: Any, real: int) -> Mapping[str, Any]:
 
 
 def _layers(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    from srd_jax.errors import LayerError  # noqa: PLC0415
     from srd_jax.suggest import did_you_mean  # noqa: PLC0415
 
     for name in wanted or ():

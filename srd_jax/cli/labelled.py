@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from srd_jax.errors import SRDError
 from srd_jax.models import Model
 
 from .extras import needing
-from .inputs import Outline, read_photos
+from .inputs import Outline, photo_files, read_photo
 
 __all__ = ["Labelled", "filled", "from_data", "from_photos", "normalised"]
 
@@ -61,14 +62,19 @@ def from_data(
     return (Labelled(each.images, each.labels, each.boxes) for each in found), total
 
 
-def from_photos(paths: Sequence[Path] | None, model: Outline) -> tuple[Iterator[Labelled], int]:
-    """Photos as one batch without labels, and how many they are; without any, one that comes along.
+def from_photos(paths: Sequence[Path] | None, model: Outline, batch: int) -> tuple[Iterator[Labelled], int]:
+    """Batches of photos without labels, and how many photos they are; without any, one that comes along.
 
-    Raises:
-        ImageError: one of them cannot be read.
+    What is counted over photos is not counted over a part of them: the first that cannot be read is an ImageError.
     """
-    photos = read_photos(paths, model)
-    return iter([Labelled(np.stack([photo.crop for photo in photos]), np.full(len(photos), -1, np.int32))]), len(photos)
+    files = photo_files(paths)
+    crops = (read_photo(file, model).crop for file in files)
+
+    def stacked() -> Iterator[Labelled]:
+        while some := list(islice(crops, batch)):
+            yield Labelled(np.stack(some), np.full(len(some), -1, np.int32))
+
+    return stacked(), len(files)
 
 
 def filled(batch: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:

@@ -176,6 +176,7 @@ def measure(
     import srd_jax as srd  # noqa: PLC0415
     from srd_jax.metrics import blurred, pointing_game  # noqa: PLC0415
 
+    from .inputs import check_logits  # noqa: PLC0415
     from .labelled import filled, normalised  # noqa: PLC0415
 
     explain = srd.explain(net.apply, **options)
@@ -194,7 +195,7 @@ def measure(
         hits = {name: pointing_game(heat, boxes) for name, heat in maps.items()}
         hits[CENTRE] = pointing_game(jnp.broadcast_to(middle, maps[SRD].shape), boxes)
         hits[ANYWHERE] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (height * width)
-        return hits, maps, jnp.argmax(logits, -1) == labels
+        return hits, maps, logits
 
     chosen = np.sort(np.random.default_rng(seed).choice(total, min(_EXAMPLES, total), replace=False))
     found: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
@@ -208,10 +209,11 @@ def measure(
             raise DataError("the pointing game needs a box for every image, and this set has images without one")
         boxes = np.round(each.boxes).astype(np.int32)
         images = normalised(net, filled(each.images, batch))
-        hits, maps, correct = play(net.variables, images, filled(each.labels, batch), filled(boxes, batch))
+        hits, maps, logits = play(net.variables, images, filled(each.labels, batch), filled(boxes, batch))
+        check_logits(np.asarray(logits), net.name)
         for name, values in hits.items():
             found[name].append(np.asarray(values, np.float32)[:real])
-        right.append(np.asarray(correct)[:real])
+        right.append(np.asarray(logits)[:real].argmax(-1) == each.labels)
         for place in chosen[(chosen >= start) & (chosen < start + real)] - start:
             examples.append((each.images[place], boxes[place], int(each.labels[place])))
             for name, heat in maps.items():

@@ -3,7 +3,6 @@
 Both are functions of a place in the sequence and a seed alone, so work that was interrupted goes on where it stopped.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,7 +55,7 @@ def batches(
         ImageError: an image cannot be decoded.
     """
     stop = len(source) if stop is None else min(stop, len(source))
-    examples = grain.MapDataset.source(source)[start:stop].map(lambda example: _evaluated(example, size, resize))
+    examples = grain.MapDataset.source(source)[start:stop].map(lambda each: _evaluated(source, each, size, resize))
     ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * batch)
     pending: list[tuple[np.ndarray, Example, np.ndarray]] = []
     for item in examples.to_iter_dataset(ahead):
@@ -90,6 +89,9 @@ def training_batches(
         start: first step.
         stop: step after the last.
         shard: which part of every batch, and of how many.
+
+    Raises:
+        ImageError: an image cannot be decoded.
     """
     place, shards = shard
     sequence = (
@@ -97,7 +99,7 @@ def training_batches(
         .seed(seed)
         .shuffle()
         .repeat(None, reseed_each_epoch=True)
-        .random_map(lambda example, rng: (augmented(example.encoded, rng, size, smallest_area), example.label))
+        .random_map(lambda example, rng: (_augmented(source, example, rng, size, smallest_area), example.label))
     )
     mine = sequence[start * batch + place : stop * batch : shards]
     ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * batch // shards)
@@ -112,11 +114,9 @@ def training_batches(
 
 
 def augmented(
-    encoded: bytes, rng: np.random.Generator, size: int, smallest_area: float
+    image: Image.Image, rng: np.random.Generator, size: int, smallest_area: float
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """A random crop of an encoded image, of random area and aspect (3:4 to 4:3), resized, mirrored half of the time."""
-    with Image.open(io.BytesIO(encoded)) as opened:
-        image = opened.convert("RGB")
+    """A random crop of an RGB image, of random area and aspect (3:4 to 4:3), resized, mirrored half of the time."""
     width, height = image.size
     area = width * height * rng.uniform(smallest_area, 1)
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
@@ -127,11 +127,21 @@ def augmented(
     return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
 
 
-def _evaluated(example: Example, size: int, resize: int) -> tuple[np.ndarray, Example, np.ndarray]:
+def _augmented(
+    source: Source, example: Example, rng: np.random.Generator, size: int, smallest_area: float
+) -> UInt8[np.ndarray, "size size 3"]:
+    return augmented(_decoded(source, example), rng, size, smallest_area)
+
+
+def _decoded(source: Source, example: Example) -> Image.Image:
+    return photos.decoded(example.encoded, f"{source.name}: {example.name}")
+
+
+def _evaluated(source: Source, example: Example, size: int, resize: int) -> tuple[np.ndarray, Example, np.ndarray]:
     """The centre crop, and the object's box in its pixels."""
-    with photos.decoded(example.encoded, example.name) as image:
-        width, height = image.size
-        crop = photos.crop(image, size=size, resize=resize)
+    image = _decoded(source, example)
+    width, height = image.size
+    crop = photos.crop(image, size=size, resize=resize)
     scale = resize / min(width, height)
     offset = np.array([(int(height * scale) - size) / 2, (int(width * scale) - size) / 2], np.float32)
     corners = example.box.reshape(2, 2) * np.array([height * scale, width * scale], np.float32) - offset

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from srd_jax import models
 from srd_jax.errors import ImageError, LayerError, ShapeError, WeightsError
-from srd_jax.models import weight_files
+from srd_jax.models import hub
 from tests.golden import recipe
 
 
@@ -107,7 +107,7 @@ def test_a_safetensors_file_is_as_good_as_a_mapping(net, resnet18_state, tmp_pat
 
 def test_no_weights_come_from_the_hub(net, resnet18_state, tmp_path, monkeypatch):
     save_file(resnet18_state, tmp_path / "w.safetensors")
-    monkeypatch.setattr(weight_files, "download", {"resnet18": tmp_path / "w.safetensors"}.__getitem__)
+    monkeypatch.setattr(hub, "fetch", {"resnet18": tmp_path / "w.safetensors"}.__getitem__)
     loaded = models.load("resnet18")
     assert loaded.trained
     leaves_equal(loaded.variables, net.variables)
@@ -166,6 +166,6 @@ def test_untrained_takes_a_number_of_classes():
     [("resnet5", "did you mean resnet50"), ("ResNet50", "did you mean resnet50"), ("zzz", "there are tiny_resnet")],
 )
 def test_an_unknown_model_is_refused_before_any_download(name, hint, monkeypatch):
-    monkeypatch.setattr(weight_files, "download", lambda _: pytest.fail("asked the hub"))
+    monkeypatch.setattr(hub, "fetch", lambda _: pytest.fail("asked the hub"))
     with pytest.raises(LayerError, match=hint):
         models.load(name)
