@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from srd_jax.errors import WeightsError
+from srd_jax.files import is_address
 from srd_jax.quoting import shortened
 
 __all__ = ["class_names", "download", "hub_repository", "read"]
@@ -75,7 +76,7 @@ def read(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any
         raise WeightsError(f'weights are a mapping, a file\'s path or "untrained", not a {type(source).__name__}.')
     path = Path(os.fsdecode(source))
     reader = _READERS.get(_suffix(path))
-    if "://" in os.fsdecode(source):
+    if is_address(os.fsdecode(source)):
         raise WeightsError(f"weights are read from files: download {shortened(source)} and pass the file.")
     if reader is None:
         raise WeightsError(

@@ -63,12 +63,14 @@ class Ablation:
         images: the first few images.
         maps: their maps by setting.
         targets: the classes that were explained.
+        unlabelled: how many of them were predicted, as the images have no label.
     """
 
     values: "dict[str, dict[str, Float[np.ndarray, ' N']]]"
     images: "UInt8[np.ndarray, 'n H W 3']"
     maps: "dict[str, Float[np.ndarray, 'n H W']]"
     targets: "np.ndarray"
+    unlabelled: int
 
 
 def ablate(
@@ -99,7 +101,7 @@ def ablate(
 ) -> None:
     """Turn off each of the method's choices by itself: vectors, the value before the activation, recursion.
 
-    The label is explained, or with photos, which have none, the ordinary prediction.
+    The label is explained, or of photos and other images that have none, the ordinary prediction.
     """
     if head == "sharing":
         raise typer.BadParameter("single neurons have no such head; take linear or gradcam", param_hint="'--head'")
@@ -117,7 +119,9 @@ def ablate(
         batches, total = from_photos(images, outline(model, size), batch)
         batch, what = min(batch, total), "photos"
     else:
-        batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
+        batches, total = from_data(
+            data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir, unlabelled=True
+        )
         what = f"images of {data} {split}"
     within = 15 * side / 224 if tolerance is None else tolerance
     options = {"bias": bias, "head": head, "contrast": None if contrast == "none" else contrast}
@@ -144,6 +148,7 @@ def ablate(
         "data": data,
         "split": split if data else None,
         "images": total,
+        "unlabelled": found.unlabelled,
         "options": options | {"baseline": baseline, "steps": steps, "tolerance": within},
         "settings": {setting: dict(given) for setting, given in SETTINGS.items()},
         "results": summary,
@@ -160,6 +165,8 @@ def ablate(
         write_png(figure, file)
     with replacing(numbers) as file:
         file.write(json.dumps(record, indent=2).encode())
+    if data is not None and found.unlabelled:
+        line(f"{found.unlabelled} of {total} images have no label: of them the ordinary prediction is explained")
     metrics = [metric for metric in METRICS if any(summary[setting].get(metric) for setting in summary)]
     rows = [
         (f"{m}, {METRICS[m]}" if METRICS[m] else m, *(_cell(each.get(m)) for each in summary.values())) for m in metrics
@@ -213,6 +220,7 @@ def measure(
     shown: list[np.ndarray] = []
     maps: dict[str, list[np.ndarray]] = {setting: [] for setting in SETTINGS}
     targets: list[np.ndarray] = []
+    unlabelled = 0
     for each in batches:
         real = len(each.labels)
         x = jnp.asarray(normalised(net, filled(each.images, batch)))
@@ -244,9 +252,12 @@ def measure(
                 maps[setting] += list(np.asarray(heat)[: min(real, _SHOWN - len(shown))])
         shown += list(each.images[: _SHOWN - len(shown)])
         targets.append(np.asarray(target)[:real])
+        unlabelled += int(np.sum(each.labels < 0))
         advance(real)
     joined = {setting: {m: np.concatenate(parts) for m, parts in row.items()} for setting, row in values.items()}
-    return Ablation(joined, np.stack(shown), {s: np.stack(m) for s, m in maps.items()}, np.concatenate(targets))
+    return Ablation(
+        joined, np.stack(shown), {s: np.stack(m) for s, m in maps.items()}, np.concatenate(targets), unlabelled
+    )
 
 
 def _summary(found: Ablation, setting: str) -> dict[str, dict[str, float]]:

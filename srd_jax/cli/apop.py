@@ -39,6 +39,7 @@ class Result:
         low: lower end of its 95 % bootstrap interval.
         high: upper end.
         agreement: share of images for which it predicts what the ordinary forward pass predicts.
+        images: how many there were.
     """
 
     way: str
@@ -47,6 +48,7 @@ class Result:
     low: float
     high: float
     agreement: float
+    images: int
 
 
 def apop(
@@ -75,7 +77,8 @@ def apop(
 ) -> None:
     """Predict from activation patterns alone: accuracy by layer, and for probes through the whole network.
 
-    With photos, which have no labels, the ordinary prediction counts as the label.
+    With photos, which have no labels, the ordinary prediction counts as the label; a set's images without one are left
+    out.
     """
     for each in probe or ():
         if each not in PROBES:
@@ -105,6 +108,9 @@ def apop(
         results = measure(net, batches, layers, probes, batch, lambda done: progress.advance(task, done))
 
     ordinary, rest = results[0], results[1:]
+    if ordinary.images < total:
+        line(f"{total - ordinary.images} of {total} images have no label and are left out")
+    total = ordinary.images
     chance = 1 / len(net.labels)
     label = weights_label(model, weights)
     name = f"{slug(data) if data else 'photos'}_{net.name}_apop"
@@ -207,7 +213,7 @@ def measure(
         predicted = np.concatenate(parts)
         right = (predicted == truth).astype(np.float32)
         mean, low, high = (float(x) for x in bootstrap(jax.random.key(0), right))
-        results.append(Result(way, name, mean, low, high, float((predicted == usual).mean())))
+        results.append(Result(way, name, mean, low, high, float((predicted == usual).mean()), len(truth)))
     return results
 
 

@@ -87,11 +87,14 @@ def batch(
         from srd_jax.data import chunks, recipe, store  # noqa: PLC0415
 
     from .inputs import load_model, outline  # noqa: PLC0415
+    from .labelled import only_labelled  # noqa: PLC0415
 
     side = outline(model, size).images.shape[1]
     images = _open(source, split, out, data_dir=data_dir, manual_dir=manual_dir)
     net = load_model(model, weights)
     classes = _classes(wanted, net, images)
+    if LABEL in wanted:
+        images = only_labelled(images)
     options = {"contrast": contrast, "bias": bias, "head": head}
     run = {
         "srd_jax": srd_jax.__version__,
@@ -167,12 +170,15 @@ def _classes(wanted: Sequence[str | Rank], net: "Model", images: "Images") -> li
     """Class indices, ranks, and the true label where it is asked for.
 
     Raises:
-        TargetError: the images have no labels, or others than the model.
+        TargetError: the images have no labels.
+        DataError: they have others than the model.
     """
+    from .labelled import check_classes  # noqa: PLC0415
+
     if LABEL in wanted and images.labels is None:
         raise TargetError(f"{images.name} has no labels: give a class or top1 as --target")
-    if LABEL in wanted and len(images.labels or ()) != len(net.labels):
-        raise TargetError(f"{net.name} has {len(net.labels)} classes and {images.name} {len(images.labels or ())}")
+    if LABEL in wanted:
+        check_classes(net, images.name, images.labels or ())
     return [_TRUE if each == LABEL else resolve([each], net.labels)[0] for each in wanted]
 
 

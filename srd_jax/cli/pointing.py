@@ -74,7 +74,10 @@ def pointing(
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0,
     out: Out = Path("srd-out"),
 ) -> None:
-    """Play the pointing game on a set with boxes: does the highest point of the true class's map lie in the box?"""
+    """Play the pointing game on a set with boxes: does the highest point of the true class's map lie in the box?
+
+    Images without a label are left out.
+    """
     check_folder(out)
 
     from srd_jax.charts import draw_contact_sheet  # noqa: PLC0415
@@ -90,10 +93,13 @@ def pointing(
     with progress_bar() as progress:
         task = progress.add_task("Pointing", total=total)
         played = measure(
-            net, batches, total, batch, options=options, sigma=sigma, seed=seed,
+            net, batches, batch, options=options, sigma=sigma, seed=seed,
             advance=lambda done: progress.advance(task, done),
         )  # fmt: skip
 
+    if len(played.right) < total:
+        line(f"{total - len(played.right)} of {total} images have no label and are left out")
+    total = len(played.right)
     label = weights_label(model, weights)
     summary = {name: _summary(hits, played) for name, hits in played.hits.items()}
     name = f"{slug(data)}_{net.name}_pointing"
@@ -146,7 +152,6 @@ def pointing(
 def measure(
     net: "Model",
     batches: "Iterable[Labelled]",
-    total: int,
     batch: int,
     *,
     options: Mapping[str, Any],
@@ -159,7 +164,6 @@ def measure(
     Args:
         net: the model.
         batches: images with labels and boxes.
-        total: how many images there are.
         batch: how many are run at a time; shorter batches are filled up.
         options: of `srd_jax.explain`.
         sigma: standard deviation of the smoothing in pixels.
@@ -197,12 +201,11 @@ def measure(
         hits[ANYWHERE] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (height * width)
         return hits, maps, logits
 
-    chosen = np.sort(np.random.default_rng(seed).choice(total, min(_EXAMPLES, total), replace=False))
+    rng = np.random.default_rng(seed)
     found: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
-    shown: dict[str, list[np.ndarray]] = {name: [] for name in MAPS}
     right: list[np.ndarray] = []
-    examples: list[tuple[np.ndarray, np.ndarray, int]] = []
-    start = 0
+    examples: list[tuple[np.ndarray, np.ndarray, int, dict[str, np.ndarray]]] = []
+    count = 0
     for each in batches:
         real = len(each.labels)
         if each.boxes is None or not np.isfinite(each.boxes).all():
@@ -214,19 +217,21 @@ def measure(
         for name, values in hits.items():
             found[name].append(np.asarray(values, np.float32)[:real])
         right.append(np.asarray(logits)[:real].argmax(-1) == each.labels)
-        for place in chosen[(chosen >= start) & (chosen < start + real)] - start:
-            examples.append((each.images[place], boxes[place], int(each.labels[place])))
-            for name, heat in maps.items():
-                shown[name].append(np.asarray(heat)[place])
-        start += real
+        for row in range(real):
+            count += 1
+            # a sample of a sequence whose length is not known before it ends: Vitter's algorithm R
+            place = len(examples) if count <= _EXAMPLES else int(rng.integers(count))
+            if place < _EXAMPLES:
+                own = {name: np.asarray(heat)[row] for name, heat in maps.items()}
+                examples[place : place + 1] = [(each.images[row], boxes[row], int(each.labels[row]), own)]
         advance(real)
-    pixels, corners, targets = zip(*examples, strict=True)
+    pixels, corners, targets, shown = zip(*examples, strict=True)
     return Played(
         {name: np.concatenate(parts) for name, parts in found.items()},
         np.concatenate(right),
         np.stack(pixels),
         np.stack(corners),
-        {name: np.stack(maps) for name, maps in shown.items()},
+        {name: np.stack([maps[name] for maps in shown]) for name in MAPS},
         np.array(targets),
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 from PIL import Image
 
+from srd_jax.errors import DataError
 from srd_jax.models import photos
 
 from .sources import Example, Source
@@ -26,7 +27,7 @@ class Batch:
 
     Attributes:
         images: (N, size, size, 3) uint8.
-        labels: (N,) class indices.
+        labels: (N,) class indices, -1 where unknown.
         boxes: (N, 4) row0, col0, row1, col1 of the object in pixels of ``images``, the last ones exclusive; NaN where
             unknown.
         names: what the data set calls the images.
@@ -39,7 +40,14 @@ class Batch:
 
 
 def batches(
-    source: Source, batch: int, *, size: int, resize: int, start: int = 0, stop: int | None = None
+    source: Source,
+    batch: int,
+    *,
+    size: int,
+    resize: int,
+    start: int = 0,
+    stop: int | None = None,
+    labelled: bool = False,
 ) -> Iterator[Batch]:
     """Batches in the source's order, the last one shorter where the number of images is no multiple.
 
@@ -50,21 +58,30 @@ def batches(
         resize: length of the shorter side before it.
         start: place of the first image.
         stop: place after the last image; by default the end.
+        labelled: leave out the images whose class is unknown.
 
     Raises:
         ImageError: an image cannot be decoded.
+        DataError: only images whose class is known are wanted, and there are none.
     """
     stop = len(source) if stop is None else min(stop, len(source))
-    examples = grain.MapDataset.source(source)[start:stop].map(lambda each: _evaluated(source, each, size, resize))
+    wanted = grain.MapDataset.source(source)[start:stop]
+    if labelled:
+        wanted = wanted.filter(lambda example: example.label >= 0)
+    examples = wanted.map(lambda each: _evaluated(source, each, size, resize))
     ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * batch)
     pending: list[tuple[np.ndarray, Example, np.ndarray]] = []
+    nothing = True
     for item in examples.to_iter_dataset(ahead):
+        nothing = False
         pending.append(item)
         if len(pending) == batch:
             yield _stack(pending)
             pending = []
     if pending:
         yield _stack(pending)
+    if labelled and nothing:
+        raise DataError(f"no image of {source.name} has a label")
 
 
 def training_batches(
@@ -92,6 +109,7 @@ def training_batches(
 
     Raises:
         ImageError: an image cannot be decoded.
+        DataError: the class of an image is unknown.
     """
     place, shards = shard
     sequence = (
@@ -130,6 +148,8 @@ def augmented(
 def _augmented(
     source: Source, example: Example, rng: np.random.Generator, size: int, smallest_area: float
 ) -> UInt8[np.ndarray, "size size 3"]:
+    if example.label < 0:
+        raise DataError(f"image {example.name} of {source.name} has no label, and nothing can be learnt from it")
     return augmented(_decoded(source, example), rng, size, smallest_area)
 
 

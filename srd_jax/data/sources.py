@@ -14,9 +14,10 @@ import tensorflow_datasets as tfds
 from jaxtyping import Float32
 
 from srd_jax.errors import DataError
+from srd_jax.models.labels import readable
 from srd_jax.suggest import did_you_mean
 
-from . import tiny_imagenet
+from . import tiny_imagenet  # noqa: F401  # it registers its set with TFDS
 
 __all__ = ["Example", "Source", "open_source"]
 
@@ -29,7 +30,7 @@ class Example:
 
     Attributes:
         encoded: the file's bytes.
-        label: class index.
+        label: class index, -1 where it is unknown.
         box: (ymin, xmin, ymax, xmax) of the object as fractions of the image's extent, NaN where unknown.
         name: what the data set calls it, or its place in the split.
     """
@@ -101,7 +102,8 @@ def open_source(
     """
     builder = _builder(name, data_dir)
     features = builder.info.features or {}
-    if "image" not in features or not isinstance(dict(features).get("label"), tfds.features.ClassLabel):
+    label = dict(features).get("label")
+    if "image" not in features or not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
         raise DataError(f"{name} is not a set of images with labels: it has {', '.join(features) or 'no features'}")
     _prepare(builder, manual_dir)
     for part in split.split("+"):
@@ -112,7 +114,7 @@ def open_source(
         records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
     except Exception as error:  # TFDS raises many kinds, of splits as of files
         raise DataError(f"{split} of {name} cannot be opened ({_reason(error)})") from error
-    return Source(f"{name} {split}", _labels(name, features["label"].names), records)
+    return Source(f"{name} {split}", readable(label.names), records)
 
 
 def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
@@ -153,9 +155,3 @@ def _quiet() -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """The first line of an error's message."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _labels(name: str, names: Sequence[str]) -> tuple[str, ...]:
-    if name == tiny_imagenet.TinyImagenet200.name:
-        return tuple(label for _, label in tiny_imagenet.tiny_imagenet_classes())
-    return tuple(label.replace("_", " ") for label in names)

@@ -18,7 +18,7 @@ from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from srd_jax.data import Source, training_batches
-from srd_jax.errors import ShapeError, SRDError
+from srd_jax.errors import DataError, ShapeError, SRDError
 from srd_jax.files import replacing
 from srd_jax.models import weight_files
 from srd_jax.models.weights import from_torchvision, to_torchvision
@@ -71,6 +71,7 @@ def train(
     Raises:
         WeightsError: the weights to start from cannot be read or do not fit.
         ImageError: an image cannot be decoded.
+        DataError: an image to train on has no label, or none to evaluate on.
         ShapeError: the batch cannot be spread over the devices.
         SRDError: ``out`` holds another training, or the loss is not finite when it is evaluated.
     """
@@ -82,6 +83,8 @@ def train(
         raise ShapeError(
             f"a batch of {recipe.batch} cannot be spread over {mesh.size} devices; take a multiple of their number"
         )
+    if all(validation[place].label < 0 for place in range(len(validation))):  # the first one with a label ends this
+        raise DataError(f"no image of {validation.name} has a label")
     start = _initial_variables(module, recipe, size)
     _claim(out, recipe, resume)
     state = initial_state(module, recipe, size, total, variables=start)

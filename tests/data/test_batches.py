@@ -50,6 +50,30 @@ def test_an_image_that_cannot_be_decoded():
         list(batches(Source("bad", ("a",), [{"image": b"x", "label": 0, "file": "broken.jpg"}]), 1, size=8, resize=8))
 
 
+def half_labelled(labels):
+    records = [
+        {"image": small_sets.encoded(0, place), "label": label, "file": f"{place}.jpg"}
+        for place, label in enumerate(labels)
+    ]
+    return Source("half", ("a", "b"), records)
+
+
+def test_images_without_a_label_are_left_out_where_labels_are_wanted():
+    source = half_labelled([0, -1, 1, -1, -1, 1])
+    found = list(batches(source, 2, size=8, resize=8, labelled=True))
+    assert [batch.names for batch in found] == [("0.jpg", "2.jpg"), ("5.jpg",)]
+    assert [batch.labels.tolist() for batch in found] == [[0, 1], [1]]
+    (batch,) = batches(source, 9, size=8, resize=8)
+    assert batch.labels.tolist() == [0, -1, 1, -1, -1, 1]
+    with pytest.raises(srd.DataError, match="no image of half has a label"):
+        list(batches(source, 2, size=8, resize=8, start=3, stop=5, labelled=True))
+
+
+def test_training_names_an_image_without_a_label():
+    with pytest.raises(srd.DataError, match=r"image 1\.jpg of half has no label"):
+        list(training_batches(half_labelled([0, -1]), 2, **TRAINING, start=0, stop=1))
+
+
 def test_training_starts_anywhere_in_the_same_sequence(source):
     whole = list(training_batches(source("train"), 8, **TRAINING, start=0, stop=9))
     late = list(training_batches(source("train"), 8, **TRAINING, start=7, stop=9))

@@ -1,11 +1,66 @@
 """Data sets by name, and what is said of names that do not exist."""
 
+import io
 import shutil
 
 import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
 
 import srd_jax as srd
 from srd_jax.data import open_source
+
+
+class HalfLabelled(tfds.core.GeneratorBasedBuilder):
+    """Four images of three classes without names, two of them of unknown class."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    LABELS = (2, -1, 0, -1)
+    CLASSES = tfds.features.ClassLabel(num_classes=3)
+
+    def _info(self):
+        features = {"image": tfds.features.Image(shape=(4, 4, 3), encoding_format="png"), "label": self.CLASSES}
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"test": self._generate_examples()}
+
+    def _generate_examples(self):
+        for place, label in enumerate(self.LABELS):
+            file = io.BytesIO()
+            Image.new("RGB", (4, 4)).save(file, "PNG")
+            yield place, {"image": file, "label": label}
+
+
+class WordNetIds(HalfLabelled):
+    """The same with names."""
+
+    CLASSES = tfds.features.ClassLabel(names=["n02123045", "Great_Tit", "n99999999"])
+
+
+class WithoutClasses(HalfLabelled):
+    """The same with labels of which nothing is known."""
+
+    CLASSES = tfds.features.ClassLabel()
+
+
+def test_unknown_classes_and_names(tmp_path):
+    found = open_source("half_labelled", "test", data_dir=tmp_path)
+    assert sorted(found[place].label for place in range(4)) == [-1, -1, 0, 2]
+    assert found.labels == ("0", "1", "2")
+
+
+def test_names_are_those_that_people_read(tmp_path):
+    assert open_source("word_net_ids", "test", data_dir=tmp_path).labels == (
+        "tabby, tabby cat",
+        "Great Tit",
+        "n99999999",
+    )
+
+
+def test_labels_of_no_classes_are_none(tmp_path):
+    with pytest.raises(srd.DataError, match="not a set of images with labels"):
+        open_source("without_classes", "test", data_dir=tmp_path)
 
 
 def test_slices_of_a_split(source):
