@@ -70,7 +70,9 @@ def table(
     made = Table(title=Text(printable(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         is_text = index in text_columns
-        made.add_column(Text(column), justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+        made.add_column(
+            Text(printable(column)), justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold"
+        )
     for row in rows:
         made.add_row(*(Text(printable(cell)) for cell in row))
     return made
