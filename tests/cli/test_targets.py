@@ -20,14 +20,15 @@ def test_names_and_indices_become_classes():
         resolve(["bird"], LABELS)
 
 
-@pytest.mark.parametrize("target", ["top999999999", "top" + "9" * 5000, "+-3", "--3", "9" * 5000, "-" + "1" * 20])
-def test_numbers_that_no_class_has(target):
-    with pytest.raises(srd.TargetError, match=r"more classes than any model has|is no class index"):
+@pytest.mark.parametrize("target", ["top999999999", "top" + "9" * 5000])
+def test_no_list_of_so_many_is_made(target):
+    with pytest.raises(srd.TargetError, match="no model has so many classes"):
         parse([target])
 
 
 @pytest.mark.parametrize(
-    "target", ["+3", "-1", "99999", "\u0663", "1e3", "", "\0", "\udcff", "x" * 5000, "a,b", "top\n1"]
+    "target",
+    ["+3", "+-3", "--3", "-1", "9" * 5000, "-" + "1" * 20, "\u0663", "1e3", "", "\0", "\udcff", "x" * 5000, "a,b"],
 )
 def test_targets_that_fit_no_class(target):
     with pytest.raises(srd.TargetError):
@@ -35,8 +36,5 @@ def test_targets_that_fit_no_class(target):
 
 
 def test_a_whole_label_is_that_class():
-    labels = ("crane, bird", "crane", "crane fly", "salt, pepper", "salt, pepper, chili", "Twin", "twin")
+    labels = ("crane, bird", "crane", "crane fly", "salt, pepper", "salt, pepper, chili")
     assert resolve(["crane", "Salt, Pepper", "crane_fly", "bird"], labels) == [1, 3, 2, 0]
-    with pytest.raises(srd.TargetError, match="fits 2 classes"):
-        resolve(["twin"], labels)
-    assert resolve(["1"], ("2", "1", "0")) == [1]  # a number is an index
