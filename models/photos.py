@@ -206,6 +206,7 @@ def _to_rgb(image: Image.Image, what: str) -> Image.Image:
     rgb = upright.convert("RGB")
     if deep_colour and max(high for _, high in rgb.getextrema()) <= _DEEP >> 8:  # type: ignore[misc]
         raise ImageError(f"{what} has 16 bits a channel and uses 12 of them at the most; convert it to 8 bits.")
+    rgb.info.clear()  # with the orientation, which must not be applied again
     return rgb
 
 

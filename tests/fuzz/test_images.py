@@ -165,7 +165,7 @@ def test_a_list_that_says_anything_names_images_or_is_refused(tmp_path_factory, 
         assert one_line(problem).isprintable()
 
 
-@fuzzed(200)
+@fuzzed(60)
 @given(
     st.text(max_size=20)
     | st.from_regex(r"\A\s*(top)?[+-]*\d{1,30}\s*\Z")

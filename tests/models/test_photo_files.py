@@ -135,6 +135,17 @@ def test_16_bits_are_turned_as_exif_says(kind, options):
     np.testing.assert_array_equal(found[..., 0], np.rot90(GREY, -1))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_what_was_decoded_is_not_turned_again(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    image = decoded(encoded(NOISE, kind, exif=exif), "photo")
+    assert image.size == (40, 50)
+    assert not image.info
+    assert not image.getexif()
+    np.testing.assert_array_equal(crop(image, size=40, resize=40), np.asarray(image)[5:45])
+
+
 def test_only_regular_files_are_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     for path in (tmp_path / "pipe.jpg", "/dev/zero", tmp_path):
