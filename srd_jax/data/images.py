@@ -88,6 +88,8 @@ def from_list(file: Path) -> Images:
     Raises:
         DataError: it is no text, or empty.
     """
+    if file.suffix.casefold() in SUFFIXES:
+        raise DataError(f"{file} cannot be read as a list of images: it is called as one image is")
     try:
         lines = re.split(r"\r\n|\r|\n", _text(read_regular(file, _LARGEST_LIST)))
     except (OSError, ValueError) as error:

@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-from functools import partial
-from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,30 +11,11 @@ from typer.testing import CliRunner
 
 from srd_jax import models
 from srd_jax.cli import app, inputs
-from srd_jax.models import photos
+
+from .networks import network
 
 SIZE = 16
 OPTIONS = ["--size", SIZE, "--weights", "untrained"]
-
-
-def network(classes, scale=1.0):
-    """A model of one layer, quick to compile."""
-    kernel = np.random.default_rng(0).normal(size=(3, classes)).astype(np.float32)
-    labels = tuple(f"class {i}" for i in range(classes))
-
-    def apply(variables, images):
-        return scale * (images.mean((1, 2)) @ variables["params"]["kernel"])
-
-    return SimpleNamespace(
-        name="small", labels=labels, layers=(), trained=True, size=64, resize=64, apply=apply,
-        variables={"params": {"kernel": kernel}}, preprocess=partial(photos.preprocess, size=64, resize=64),
-    )  # fmt: skip
-
-
-@pytest.fixture
-def use(monkeypatch):
-    """Makes the commands work on a network."""
-    return lambda net: monkeypatch.setattr(inputs.models, "load", lambda *_: net)
 
 
 @pytest.fixture

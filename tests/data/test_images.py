@@ -86,9 +86,10 @@ def test_what_a_list_names_may_be_no_file(tmp_path):
 
 def test_a_list_is_a_regular_file_of_text(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    (tmp_path / "photo").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    (tmp_path / "photo.PNG").write_text("a.png")
     with (tmp_path / "huge.txt").open("wb") as file:
         file.truncate(2**40)
-    for name in ("pipe", "photo.png", "huge.txt", "none.txt"):
+    for name in ("pipe", "photo", "photo.PNG", "huge.txt", "none.txt"):
         with pytest.raises(srd.DataError, match="cannot be read as a list"):
             from_list(tmp_path / name)
