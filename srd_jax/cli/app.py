@@ -96,8 +96,9 @@ app.command("cost")(tables.cost)
 
 def main() -> None:
     """Run the command line and exit with its code: 0, 2 after an error of the user's, 130 after Ctrl-C."""
-    # the hub's client reports every retry; a failed download is one line of ours
-    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    # clients report every retry; a failed download is one line of ours
+    for client in ("huggingface_hub", "urllib3"):
+        logging.getLogger(client).setLevel(logging.CRITICAL)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # an encoding without some character must not cost the results
