@@ -69,7 +69,7 @@ def resolve_target(target: str | int, labels: Sequence[str]) -> int:
         if whole or not re.fullmatch(r"[+-]?\d+", target.strip()):
             return _named(target, labels, whole)
         given = shortened(target.strip())
-        index = int(target) if len(target.strip()) < _DIGITS else -1  # Python refuses to read thousands of them
+        index = int(target.strip()) if len(target.strip()) < _DIGITS else -1  # Python refuses to read thousands of them
     else:
         try:
             index = operator.index(target)

@@ -57,8 +57,8 @@ def check_folder(folder: Path) -> None:
     """
     try:
         missing = _missing(folder)
-    except (OSError, ValueError) as error:  # a name that is too long, or holds a null character
-        raise SRDError(f"cannot write into {folder}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise SRDError(f"cannot write into {folder}: {error.strerror or error}") from error
     nearest = missing[-1].parent if missing else folder
     if not nearest.is_dir():
         raise SRDError(f"cannot write into {folder}: {nearest} is not a folder")

@@ -13,6 +13,7 @@ from srd_jax.files import check_folder, replacing, slug
 
 from .explain import UNTRAINED
 from .options import (
+    MOST_AT_ONCE,
     Bias,
     Contrast,
     Count,
@@ -25,6 +26,7 @@ from .options import (
     Size,
     Split,
     Weights,
+    finite,
 )
 from .terminal import line, progress_bar, show, table
 
@@ -91,12 +93,13 @@ def ablate(
     baseline: Annotated[
         Literal["blur", "mean"], typer.Option(help="What stands for pixels that are not there.")
     ] = "blur",
-    steps: Annotated[int, typer.Option(min=1, help="Points of the deletion and insertion curves.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Points of the deletion and insertion curves.")] = 16,
     tolerance: Annotated[
-        float | None, typer.Option(min=0, help="Pixels off a box that still hit it.", show_default="15 per 224")
+        float | None,
+        typer.Option(min=0, callback=finite, help="Pixels off a box that still hit it.", show_default="15 per 224"),
     ] = None,
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time.")] = 16,
     out: Out = Path("srd-out"),
 ) -> None:
     """Turn off each of the method's choices by itself: vectors, the value before the activation, recursion.

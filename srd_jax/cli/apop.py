@@ -12,7 +12,7 @@ from srd_jax.errors import LayerError, SRDError
 from srd_jax.files import check_folder, replacing, slug
 
 from .explain import UNTRAINED
-from .options import Count, DataDir, Images, ManualDir, ModelName, Out, Size, Split, Weights
+from .options import MOST_AT_ONCE, Count, DataDir, Images, ManualDir, ModelName, Out, Size, Split, Weights
 from .terminal import line, progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def apop(
         typer.Option("--probe", metavar="|".join(PROBES), help="What runs through; repeatable.", show_default="all"),
     ] = None,
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time.")] = 32,
     out: Out = Path("srd-out"),
 ) -> None:
     """Predict from activation patterns alone: accuracy by layer, and for probes through the whole network.

@@ -12,7 +12,7 @@ import typer
 from srd_jax.errors import ImageError, ShapeError
 from srd_jax.files import check_folder, replacing, slug
 
-from .options import Bias, Contrast, Head, Images, ModelName, Out, Size, Target, Weights
+from .options import MOST_AT_ONCE, Bias, Contrast, Head, Images, ModelName, Out, Size, Target, Weights
 from .targets import Rank, parse, resolve
 from .terminal import line, problem, progress_bar, show, table
 
@@ -61,7 +61,7 @@ def explain(
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
     head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Photos at a time.")] = 8,
     out: Out = Path("srd-out"),
 ) -> None:
     """Explain photos: for each, a heatmap of every target class as a picture and as raw numbers.

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, UInt8
 import srd_jax as srd
 from srd_jax import models
 from srd_jax.errors import ShapeError, WeightsError
-from srd_jax.files import is_address, unique_stems
+from srd_jax.files import unique_stems
 from srd_jax.models import photos
 
 from .terminal import waiting
@@ -117,8 +117,6 @@ def load_model(name: str, weights: str | None) -> models.Model:
         WeightsError: its weights cannot be had, do not fit or are not finite; the message speaks of the option
             ``--weights``.
     """
-    if weights is not None and is_address(weights):
-        raise WeightsError(f"--weights takes a file, and {weights} is an address: download it first")
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)  # it would report every attempt to reach the hub, and the error says it all

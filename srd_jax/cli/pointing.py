@@ -11,7 +11,22 @@ import typer
 from srd_jax.errors import DataError
 from srd_jax.files import check_folder, replacing, slug
 
-from .options import Bias, Contrast, Count, DataDir, DataSet, Head, ManualDir, ModelName, Out, Size, Split, Weights
+from .options import (
+    MOST_AT_ONCE,
+    Bias,
+    Contrast,
+    Count,
+    DataDir,
+    DataSet,
+    Head,
+    ManualDir,
+    ModelName,
+    Out,
+    Size,
+    Split,
+    Weights,
+    finite,
+)
 from .terminal import line, progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -67,10 +82,16 @@ def pointing(
     head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
     smooth: Annotated[
         float | None,
-        typer.Option(min=0, help="Standard deviation of the smoothing in pixels.", show_default="a 32nd of the side"),
+        typer.Option(
+            min=0.1,
+            max=64,
+            callback=finite,
+            help="Standard deviation of the smoothing in pixels.",
+            show_default="a 32nd of the side",
+        ),
     ] = None,
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 50,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0,
     out: Out = Path("srd-out"),
 ) -> None:

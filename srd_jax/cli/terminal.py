@@ -18,6 +18,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from srd_jax.quoting import shortened
+
 __all__ = [
     "extents",
     "line",
@@ -46,16 +48,12 @@ def one_line(message: str) -> str:
 
     Of a word so long that it would hide the message, such as a number of a thousand digits, both ends are shown.
     """
-    lines = [printable(" ".join(map(_shortened, part.split()))) for part in message.splitlines() if part.strip()]
+    parts = (map(printable, part.split()) for part in message.splitlines() if part.strip())
+    lines = [" ".join(shortened(word, _LONGEST_WORD) for word in words) for words in parts]
     head, items = lines[:1], lines[1:]
     if len(items) > _LISTED + 1:
         items = [*items[:_LISTED], f"and {len(items) - _LISTED} more"]
     return " ".join([*head, "; ".join(items)]).strip()
-
-
-def _shortened(word: str) -> str:
-    half = _LONGEST_WORD // 2
-    return word if len(word) <= _LONGEST_WORD else f"{word[:half]}\N{HORIZONTAL ELLIPSIS}{word[-half:]}"
 
 
 def table(
@@ -72,7 +70,9 @@ def table(
     made = Table(title=Text(printable(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         is_text = index in text_columns
-        made.add_column(Text(column), justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+        made.add_column(
+            Text(printable(column)), justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold"
+        )
     for row in rows:
         made.add_row(*(Text(printable(cell)) for cell in row))
     return made

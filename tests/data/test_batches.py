@@ -9,6 +9,7 @@ from PIL import Image
 import srd_jax as srd
 from srd_jax.data import Source, batches, training_batches
 from srd_jax.data.batches import augmented
+from srd_jax.models import photos
 from tests import small_sets
 
 TRAINING = {"size": 16, "smallest_area": 0.5, "seed": 3}
@@ -110,3 +111,24 @@ def test_crops_keep_to_the_image_and_mirror_half_of_it():
     spans = [abs(crop[0, -1, 0] - crop[0, 0, 0]) for crop in crops]
     assert min(spans) > 0.55 * 252 * 23 / 24  # sqrt(0.5 * 3/4) of the width at the least
     assert all(crop.shape == (24, 24, 3) for crop in crops)
+
+
+def test_training_sees_what_explanations_see():
+    turned = Image.fromarray(np.arange(64 * 48, dtype=np.uint16).reshape(64, 48) * 21)
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    turned.save(file, "PNG", exif=exif)
+    shown = photos.decoded(file.getvalue(), "photo")
+    one = Source("one", ("a",), [{"image": file.getvalue(), "label": 0}])
+    ((images, _),) = training_batches(one, 1, size=24, smallest_area=0.5, seed=0, start=0, stop=1)
+    near = [augmented(shown, np.random.default_rng(seed), 24, 0.5) for seed in range(300)]
+    assert min(np.abs(images[0].astype(int) - each).mean() for each in near) < 12
+    assert images[0].astype(int).std() > 10
+
+
+def test_a_damaged_training_image_is_named(source):
+    good = source("train")[0].encoded
+    records = [{"image": good, "label": 0}, {"image": good[:-200], "label": 0, "file": "cut.jpg"}]
+    with pytest.raises(srd.ImageError, match=r"^set: cut\.jpg cannot be read as an image"):
+        list(training_batches(Source("set", ("a",), records), 2, **TRAINING, start=0, stop=2))
