@@ -4,13 +4,12 @@ import io
 import json
 import struct
 import tracemalloc
-from datetime import timedelta
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
@@ -18,18 +17,13 @@ from srd_jax.errors import WeightsError
 from srd_jax.models import VGG, to_torchvision, weight_files
 from srd_jax.models.weights import class_count, from_torchvision, untrained
 
+from . import fuzzed
+
 MODULE = VGG((1,), widths=(2,), num_classes=3, hidden=5)
 TEMPLATE = jax.eval_shape(MODULE.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 STATE = to_torchvision(untrained(TEMPLATE, seed=0))
 SOUND = save(STATE, {"class_names": '["owl", "elk", "eel"]'})
 MOST = 2**24  # bytes that reading a file of a few thousand may take
-
-FUZZED = settings(
-    derandomize=True,
-    database=None,
-    deadline=timedelta(seconds=20),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 
 
 def read(path):
@@ -148,13 +142,13 @@ HEADERS = st.one_of(
 )
 
 
-@settings(FUZZED, max_examples=250)
+@fuzzed(250)
 @given(content=damaged(SOUND), name=st.sampled_from(["w.safetensors", "W.SafeTensors"]))
 def test_damaged_safetensors_files(check_file, content, name):
     check_file(name, content)
 
 
-@settings(FUZZED, max_examples=200)
+@fuzzed(200)
 @given(header=HEADERS, content=st.binary(max_size=64), lie=st.sampled_from([0, 0, 0, 0, 1, -1, 2**40, 2**63]))
 @example(header={"a": [[]] * 3}, content=b"", lie=0)
 def test_made_up_safetensors_files(check_file, header, content, lie):
@@ -182,7 +176,7 @@ STATES = st.recursive(
 )
 
 
-@settings(FUZZED, max_examples=150)
+@fuzzed(150)
 @given(state=STATES)
 def test_made_up_mappings(state):
     check(read, state)
@@ -195,7 +189,7 @@ def test_damaged_checkpoints(archive, check_file):
     state = {name: torch.from_numpy(array) for name, array in STATE.items()}
     torch.save({"model": state, "epoch": 3}, file, _use_new_zipfile_serialization=archive)
 
-    @settings(FUZZED, max_examples=100)
+    @fuzzed(100)
     @given(content=damaged(file.getvalue()), name=st.sampled_from(["w.pth", "W.PT", "w.ckpt", "w.bin", "w.pth.tar"]))
     def damage(content, name):
         check_file(name, content, most=2**33)  # unpickling reserves as much as a text claims to be, and uses none
