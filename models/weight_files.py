@@ -143,7 +143,9 @@ def _unwrapped(state: Any) -> Mapping[str, Any]:
             return state
         if len(found) != 1 and inner:
             what = f"several sets of weights, {', '.join(found)}" if found else f"mappings, {_listed(inner)}"
-            raise WeightsError(f"the weights hold {what}, in place of arrays by name: pass the one that is meant.")
+            raise WeightsError(
+                f"the weights hold {what}, in place of arrays by name: save or pass the one that is meant."
+            )
         if not found:
             break
         state = state[found[0]]

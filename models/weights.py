@@ -110,8 +110,8 @@ def _as_array(value: Any) -> np.ndarray:
     """A NumPy array of a NumPy, JAX or PyTorch array.
 
     Raises:
-        TypeError, ValueError, RuntimeError: it is none of them, holds no numbers of at least eight bits, or repeats
-            a few of them in a shape that may be larger than memory.
+        TypeError, ValueError, RuntimeError: it is none of them, holds no integers and no floats of 16 bits or more, or
+            repeats what it holds in a shape that may be larger than memory.
     """
     if _is_tensor(value):
         value, torch = value.detach().cpu(), sys.modules["torch"]

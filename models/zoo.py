@@ -76,7 +76,8 @@ class Model:
             function to transform, jit and differentiate. Raises ShapeError for other shapes, ImageError for integers.
         variables: Flax's {"params": ..., "batch_stats": ...}, float32 arrays.
         preprocess: photo -> (size, size, 3) float32, `photos.preprocess` at the model's own size.
-        labels: class names in logit order.
+        labels: class names in logit order, ``class 0`` and so on where they are unknown: those that the weights' file
+            holds, else ImageNet's for 1000 logits, of ``tiny_resnet`` those of its own weights alone.
         layers: names of the PFV maps (every ReLU's output) in forward order.
         trained: whether the weights were given or pretrained rather than drawn at random.
         size: side in pixels of the images it was made for; others work.

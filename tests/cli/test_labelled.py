@@ -76,11 +76,11 @@ def run(birds, monkeypatch, tmp_path):
     """Runs a command on such a set, into a folder that is not there yet."""
     monkeypatch.setattr(inputs, "load_model", lambda *_: NET)
 
-    def command(name, **given):
+    def command(name, more=(), **given):
         birds(**given)
         out = tmp_path / "out"
         arguments = [str(out) if each == "OUT" else each for each in COMMANDS[name]]
-        return CliRunner().invoke(app, arguments), out
+        return CliRunner().invoke(app, [*arguments, *more]), out
 
     return command
 
@@ -129,6 +129,10 @@ def test_what_has_no_label_has_no_map_of_it(run):
     found = open_maps(out)
     np.testing.assert_array_equal(found.targets[:, 0], LABELS)
     np.testing.assert_array_equal(np.isfinite(found.maps[:]).all((1, 2, 3)), np.array(LABELS) >= 0)
+    again, _ = run("batch", more=["--resume"])
+    assert again.exit_code == 2
+    assert again.stderr.count("is left out: it could not be read before") == 2
+    assert "explained, 2 could not be read\n" in again.stdout  # at no speed, as nothing was left to do
 
 
 @pytest.mark.parametrize("command", ["pointing", "apop"])
