@@ -51,23 +51,23 @@ DAMAGED = {
     "nothing": (lambda out: None, ""),
     "a chunk of maps is gone": (
         lambda out: (out / "maps/c/1/0/0/0").unlink(),
-        "1 lost or damaged chunks made again (first maps/c/1/0/0/0)",
+        "damaged chunks made again: 1 (first maps/c/1/0/0/0)",
     ),
     "two chunks are cut": (
         lambda out: [os.truncate(out / f"scores/c/{k}/0", 20) for k in (0, 1)],
-        "2 lost or damaged chunks made again (first scores/c/0/0)",
+        "damaged chunks made again: 2 (first scores/c/0/0)",
     ),
     "a status is another": (
         lambda out: (out / "status/c/0").write_bytes((out / "status/c/1").read_bytes()),
-        "1 lost or damaged chunks made again (first status/c/0)",
+        "damaged chunks made again: 1 (first status/c/0)",
     ),
     "names and metadata are emptied": (
         lambda out: [(out / name).write_bytes(b"") for name in ("ids.json", "maps/zarr.json")],
-        "2 lost or damaged files written again (first ids.json)",
+        "damaged files written again: 2 (first ids.json)",
     ),
     "of everything something": (
         lambda out: [(out / name).unlink() for name in ("zarr.json", "predicted/c/0", "targets/c/1/0")],
-        "1 lost or damaged files written again (first zarr.json), 2 lost or damaged chunks made again (first "
+        "damaged files written again: 1 (first zarr.json), damaged chunks made again: 2 (first "
         "predicted/c/0)",
     ),
 }  # fmt: skip
@@ -79,7 +79,7 @@ def test_what_is_damaged_is_made_again_and_said(photos, whole, out, case):
     damage(out)
     result = resumed(photos, out)
     assert result.exit_code == 0, result.output
-    assert result.stderr == (f"srd: {out}: {told}\n" if told else "")
+    assert result.stderr == (f"srd: in {out}, {told}\n" if told else "")
     assert content(out) == content(whole)
 
 
@@ -102,7 +102,7 @@ def test_images_that_have_changed_are_explained_again(photos, out, tmp_path):
     os.utime(here / "2.png", ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
     result = resumed(here, tmp_path / "begun")
     assert result.exit_code == 0, result.output
-    assert "1 chunks of images that have changed made again (first 2.png)" in result.stderr
+    assert "chunks of changed images made again: 1 (first 2.png)" in result.stderr
     assert run(here, tmp_path / "new", *OPTIONS).exit_code == 0
     assert content(tmp_path / "begun") == content(tmp_path / "new")
     found = open_maps(tmp_path / "begun")
@@ -124,7 +124,7 @@ def test_an_image_of_a_list_that_has_gone_or_come(photos, tmp_path):
     (here / "0.png").write_bytes((photos / "0.png").read_bytes())
     result = resumed(here / "list.txt", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "1 chunks of images that have changed made again (first 6.png)" in result.stderr
+    assert "chunks of changed images made again: 1 (first 6.png)" in result.stderr
     found = open_maps(tmp_path / "out")
     np.testing.assert_array_equal(found.maps[0], found.maps[2])
 
@@ -155,5 +155,7 @@ def test_what_is_not_taken_from_a_folder_is_said(photos, tmp_path):
     )
     (tmp_path / "out" / "notes.txt").write_text("mine")
     result = run(here, tmp_path / "out", *OPTIONS, "--resume")
-    assert result.stderr.splitlines()[1] == f"srd: {tmp_path / 'out'}: 1 files of others left alone (first notes.txt)"
+    assert (
+        result.stderr.splitlines()[1] == f"srd: in {tmp_path / 'out'}, files of others left alone: 1 (first notes.txt)"
+    )
     assert Path(tmp_path / "out" / "notes.txt").read_text() == "mine"
