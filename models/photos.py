@@ -99,10 +99,10 @@ def decoded(encoded: bytes, name: str) -> Image.Image:
 
     Only `FORMATS` are tried, whatever the file is called; of several frames it is the first. The EXIF orientation is
     applied, grey becomes RGB, transparency is dropped. Of grey with more than 8 bits, white is what the file states:
-    BitsPerSample in TIFF, the maximum in PGM. Where that says 16 bits and no sample exceeds 4095, it is taken for the 12
-    bits of a camera or a scanner in a file of 16. (PNG's sBIT and TIFF's MaxSampleValue state no white: samples span all
-    bits whatever they say.) A colour file of 16 bits a channel, of which Pillow keeps the upper 8, is refused where
-    these hold next to nothing.
+    BitsPerSample in TIFF, the maximum in PGM. Where that says 16 bits and no sample exceeds 4095, it is taken for the
+    12 bits of a camera or a scanner in a file of 16. (PNG's sBIT and TIFF's MaxSampleValue state no white: samples
+    span all bits whatever they say.) A colour file of 16 bits a channel, of which Pillow keeps the upper 8, is refused
+    where these hold next to nothing.
 
     Args:
         encoded: the whole file.
@@ -206,6 +206,7 @@ def _to_rgb(image: Image.Image, what: str) -> Image.Image:
     rgb = upright.convert("RGB")
     if deep_colour and max(high for _, high in rgb.getextrema()) <= _DEEP >> 8:  # type: ignore[misc]
         raise ImageError(f"{what} has 16 bits a channel and uses 12 of them at the most; convert it to 8 bits.")
+    rgb.info.clear()  # with the orientation, which must not be applied again
     return rgb
 
 

@@ -14,7 +14,8 @@ from srd_jax.errors import SRDError
 
 __all__ = ["check_folder", "is_address", "read_regular", "replacing", "slug", "unique_stems"]
 
-_STEM = 80
+_STEM = 80  # bytes: with what follows, a name stays below 143, the shortest that file systems in use allow
+_NAME = 143
 
 
 @contextmanager
@@ -54,12 +55,19 @@ def check_folder(folder: Path) -> None:
     Raises:
         SRDError: it, or the nearest of its parents that exists, is no folder or cannot be written to.
     """
-    missing = _missing(folder)
+    try:
+        missing = _missing(folder)
+    except OSError as error:
+        raise SRDError(f"cannot write into {folder}: {error.strerror or error}") from error
     nearest = missing[-1].parent if missing else folder
     if not nearest.is_dir():
         raise SRDError(f"cannot write into {folder}: {nearest} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise SRDError(f"cannot write into {folder}: no permission to write in {nearest}")
+    if hasattr(os, "pathconf"):
+        name, whole = os.pathconf(nearest, "PC_NAME_MAX"), os.pathconf(nearest, "PC_PATH_MAX")
+        if any(len(os.fsencode(each.name)) > name for each in missing) or len(os.fsencode(folder)) + _NAME > whole:
+            raise SRDError(f"cannot write into {folder}: the name is too long")
 
 
 def unique_stems(paths: Iterable[Path]) -> list[str]:
@@ -69,9 +77,10 @@ def unique_stems(paths: Iterable[Path]) -> list[str]:
         paths: files, of which several may have the same stem.
 
     Returns:
-        The paths' own stems where free, in order, others with a number behind: cat, cat-2.
+        The paths' own stems where free, in order, others with a number behind: cat, cat-2. They have 80 bytes of UTF-8
+        at the most before it, and a low line for each character that cannot be printed or is not UTF-8.
     """
-    stems = [path.stem[:_STEM] for path in paths]
+    stems = [_shown(path.stem).encode()[:_STEM].decode(errors="ignore") for path in paths]
     taken: set[str] = set()
     unique = []
     for stem in stems:
@@ -116,6 +125,10 @@ def is_address(text: str) -> bool:
 def slug(text: str, longest: int = 40) -> str:
     """A text as part of a file name: lower-case letters and digits, joined by hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.casefold())[:longest].strip("-")
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else "_" for c in text)
 
 
 def _missing(folder: Path) -> Sequence[Path]:

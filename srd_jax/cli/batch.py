@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -12,12 +13,12 @@ import typer
 
 import srd_jax
 from srd_jax.errors import DataError, SRDError, TargetError
-from srd_jax.files import check_folder
+from srd_jax.files import check_folder, is_address
 
 from .extras import needing
-from .options import Bias, Contrast, DataDir, Head, ManualDir, ModelName, Size, Split, Weights
+from .options import MOST_AT_ONCE, Bias, Contrast, DataDir, Head, ManualDir, ModelName, Size, Split, Weights
 from .targets import Rank, parse, resolve
-from .terminal import line, one_line, throughput_bar
+from .terminal import line, problem, throughput_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +65,9 @@ def batch(
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
     head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time, and in each chunk of the store.")] = 32,
+    batch: Annotated[
+        int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time, and in each chunk of the store.")
+    ] = 32,
     dtype: Annotated[
         Literal["float16", "float32"], typer.Option(help="Of the stored maps; float16 keeps three digits above 6e-5.")
     ] = "float32",
@@ -89,11 +92,14 @@ def batch(
         from srd_jax.data import chunks, recipe, store  # noqa: PLC0415
 
     from .inputs import load_model, outline  # noqa: PLC0415
+    from .labelled import only_labelled  # noqa: PLC0415
 
     side = outline(model, size).images.shape[1]
     images = _open(source, split, out, data_dir=data_dir, manual_dir=manual_dir)
     net = load_model(model, weights)
     classes = _classes(wanted, net, images)
+    if LABEL in wanted:
+        images = only_labelled(images)
     options = {"contrast": contrast, "bias": bias, "head": head}
     run = {
         "srd_jax": srd_jax.__version__,
@@ -153,12 +159,18 @@ def _open(source: str, split: str, out: Path, *, data_dir: Path | None, manual_d
     from srd_jax.data.images import from_folder, from_list, from_source  # noqa: PLC0415
 
     path = Path(source)
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # no file, or a name that none can have
+        mode = 0
+    if stat.S_ISDIR(mode):
         if out.resolve().is_relative_to(path.resolve()):
             raise SRDError(f"{out} is in {path}, whose images are explained: choose another folder for the maps")
         return from_folder(path)
-    if path.is_file():
+    if stat.S_ISREG(mode):
         return from_list(path)
+    if is_address(source):
+        raise DataError(f"{source} is an address: download what is there, and pass the folder")
     try:
         return from_source(data.open_source(source, split, data_dir=data_dir, manual_dir=manual_dir), split)
     except DataError as error:
@@ -169,12 +181,15 @@ def _classes(wanted: Sequence[str | Rank], net: "Model", images: "Images") -> li
     """Class indices, ranks, and the true label where it is asked for.
 
     Raises:
-        TargetError: the images have no labels, or others than the model.
+        TargetError: the images have no labels.
+        DataError: they have others than the model.
     """
+    from .labelled import check_classes  # noqa: PLC0415
+
     if LABEL in wanted and images.labels is None:
         raise TargetError(f"{images.name} has no labels: give a class or top1 as --target")
-    if LABEL in wanted and len(images.labels or ()) != len(net.labels):
-        raise TargetError(f"{net.name} has {len(net.labels)} classes and {images.name} {len(images.labels or ())}")
+    if LABEL in wanted:
+        check_classes(net, images.name, images.labels or ())
     return [_TRUE if each == LABEL else resolve([each], net.labels)[0] for each in wanted]
 
 
@@ -242,7 +257,7 @@ def _checked(writer: "Writer", images: "Images", indices: Sequence[int], advance
 
 
 def _step(net: "Model", wanted: Sequence[int | Rank], options: Mapping[str, str]) -> Callable[..., Any]:
-    """(variables, inputs, labels) -> maps, their targets, the targets' logits, predictions; compiled once."""
+    """(variables, inputs, labels) -> maps, targets, their logits, predictions, largest logits; compiled once."""
     import jax  # noqa: PLC0415
     import jax.numpy as jnp  # noqa: PLC0415
 
@@ -262,7 +277,8 @@ def _step(net: "Model", wanted: Sequence[int | Rank], options: Mapping[str, str]
 
         targets = jnp.stack([column(each) for each in wanted], 1).astype(jnp.int32)
         maps = flow.relevance(targets, contrast=contrast)[flow.layers[0].name]
-        return maps, targets, jnp.take_along_axis(logits, targets, 1), likeliest[:, 0].astype(jnp.int32)
+        scores = jnp.take_along_axis(logits, targets, 1)
+        return maps, targets, scores, likeliest[:, 0].astype(jnp.int32), jnp.max(jnp.abs(logits), 1)
 
     return step
 
@@ -279,6 +295,8 @@ def _explained(
     import numpy as np  # noqa: PLC0415
     from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: PLC0415
 
+    from .inputs import check_logits  # noqa: PLC0415
+
     mesh = Mesh(np.array(jax.local_devices()), ("batch",))
     spread = NamedSharding(mesh, PartitionSpec("batch"))
 
@@ -287,18 +305,22 @@ def _explained(
         added = [(0, -len(chunk) % mesh.size)] + [(0, 0)] * (chunk.ndim - 1)
         return jax.device_put(np.pad(chunk, added), spread)
 
+    def written(chunk: "Chunk", results: Sequence[Any]) -> "Chunk":
+        *kept, largest = results
+        check_logits(np.delete(largest[: chunk.count], list(chunk.problems)), net.name)
+        writer.write(chunk.index, _rows(chunk, kept, writer.dtype))
+        return chunk
+
     step = _step(net, wanted, options)
     variables = jax.device_put(net.variables, NamedSharding(mesh, PartitionSpec()))
     before: tuple[Chunk, Any] | None = None
     for chunk in found:
         ahead = chunk, step(variables, rows(chunk.inputs), rows(chunk.labels))
         if before:
-            writer.write(before[0].index, _rows(*before, writer.dtype))
-            yield before[0]
+            yield written(*before)
         before = ahead
     if before:
-        writer.write(before[0].index, _rows(*before, writer.dtype))
-        yield before[0]
+        yield written(*before)
 
 
 def _rows(chunk: "Chunk", results: Sequence[Any], dtype: Any) -> "Rows":
@@ -324,14 +346,13 @@ def _unreadable(status: "np.ndarray") -> "np.ndarray":
 
 def _report(progress: "Progress", images: "Images", problems: Mapping[int, str]) -> None:
     """One line on stderr for each image that cannot be read."""
-    for place, problem in problems.items():
-        _tell(progress, f"{images.ids[place]} is left out: {problem}")
+    _tell(progress, *(f"{images.ids[place]} is left out: {reason}" for place, reason in problems.items()))
 
 
 def _tell(progress: "Progress", *texts: str) -> None:
     """Texts that are not empty on stderr, one line each."""
     for text in filter(None, texts):
-        progress.console.print(one_line(f"srd: {text}"), soft_wrap=True, markup=False, highlight=False)
+        problem(text, progress)
 
 
 def _what_is_left_out(images: "Images") -> str:

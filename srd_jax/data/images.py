@@ -1,18 +1,24 @@
 """Images to be worked through one after the other: of a folder, of a list, or of a data set's split."""
 
+import codecs
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from srd_jax.errors import DataError
+from srd_jax.files import read_regular
+from srd_jax.models import photos
 
 from .sources import Source
 
 __all__ = ["NO_LABEL", "SUFFIXES", "Images", "from_folder", "from_list", "from_source"]
 
 NO_LABEL = -1
+_BLANK = " \t"
+_LARGEST_LIST = 2**28  # bytes, some millions of paths
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
@@ -76,16 +82,18 @@ def from_list(file: Path) -> Images:
     """The image files that a text file names, one a line and in its order; empty lines say nothing.
 
     Args:
-        file: its paths start from the folder that it is in.
+        file: its paths start from the folder that it is in, and its lines end as on Unix, Windows or old Macs. It is
+            UTF-8, or UTF-16 after a byte-order mark; names in no such encoding are taken byte by byte.
 
     Raises:
         DataError: it is no text, or empty.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as a list of images ({error})") from error
-    paths = [line.strip() for line in lines if line.strip()]
+        lines = re.split(r"\r\n|\r|\n", _text(read_regular(file, _LARGEST_LIST)))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{file} cannot be read as a list of images ({reason})") from error
+    paths = [line.strip(_BLANK) for line in lines if line.strip(_BLANK)]
     if not paths:
         raise DataError(f"{file} names no image")
     return _files(file.parent, paths, str(file.resolve()))
@@ -126,5 +134,20 @@ def _no_image(path: Path) -> str:
     return "" if stat.S_ISREG(mode) else "no regular files"
 
 
+def _text(content: bytes) -> str:
+    """A list's text; like the names of files, it may hold bytes that are not UTF-8.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16")
+    else:
+        text = os.fsdecode(content.removeprefix(codecs.BOM_UTF8))
+    if "\0" in text:
+        raise ValueError("it is no text")
+    return text
+
+
 def _files(folder: Path, paths: Sequence[str], name: str, left_out: str = "") -> Images:
-    return Images(name, tuple(paths), None, lambda place: ((folder / paths[place]).read_bytes(), NO_LABEL), left_out)
+    return Images(name, tuple(paths), None, lambda place: (photos.read(folder / paths[place]), NO_LABEL), left_out)

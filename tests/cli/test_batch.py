@@ -131,7 +131,7 @@ def test_a_list_in_half_precision(folder, tmp_path):
     for dtype, out in outs.items():
         result = run(tmp_path / "list.txt", out, *OPTIONS, "--dtype", dtype)
         check_finished(result, 1)
-        assert f"{folder / 'nothing.png'} is left out: No such file" in result.stderr
+        assert f"{folder / 'nothing.png'} is left out: there is no image file" in result.stderr
     half, single = (open_maps(out) for out in outs.values())
     np.testing.assert_array_equal(half.status[:], [1, 1, 2, 1])
     assert half.maps.dtype == np.float16

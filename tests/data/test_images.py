@@ -74,3 +74,44 @@ def test_nothing_to_do(tmp_path):
         from_list(empty)
     with pytest.raises(srd.DataError, match="cannot be read as a list"):
         from_list(binary)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lists_of_other_systems(encoding, end, tmp_path):
+    names = ("a b.png", "c\u2028d.png", "e\x0cf\x85.png", "\u00e9.png")
+    for name in names:
+        (tmp_path / name).write_text(name)
+    (tmp_path / "list.txt").write_bytes((end.join(names) + end + end).encode(encoding))
+    images = from_list(tmp_path / "list.txt")
+    assert images.ids == names
+    assert [images.read(place)[0].decode() for place in range(4)] == list(names)
+
+
+def test_a_list_of_names_that_are_not_utf_8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    (tmp_path / name).write_text("x")
+    (tmp_path / "list.txt").write_bytes(b"caf\xe9.png\n")
+    images = from_list(tmp_path / "list.txt")
+    assert images.ids == (name,)
+    assert images.read(0)[0] == b"x"
+
+
+def test_what_a_list_names_may_be_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    names = ["pipe.png", "none.png", "a" * 300, "/dev/zero"]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    images = from_list(tmp_path / "list.txt")
+    for place in range(len(names)):
+        with pytest.raises(srd.ImageError):
+            images.read(place)
+
+
+def test_a_list_is_a_regular_file_of_text(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    with (tmp_path / "huge.txt").open("wb") as file:
+        file.truncate(2**40)
+    for name in ("pipe", "photo.png", "huge.txt", "none.txt"):
+        with pytest.raises(srd.DataError, match="cannot be read as a list"):
+            from_list(tmp_path / name)

@@ -111,3 +111,10 @@ def test_another_training_is_not_overwritten(undisturbed, source):
         train(MODULE, RECIPE, *data, undisturbed, resize=24)
     with pytest.raises(srd.SRDError, match="with another recipe"):
         train(MODULE, Recipe(epochs=1), *data, undisturbed, resize=24, resume=True)
+
+
+def test_a_batch_that_no_devices_can_share(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "devices", lambda: jax.local_devices() * 5)
+    with pytest.raises(srd.ShapeError, match="12 cannot be spread over 5 devices"):
+        train(MODULE, RECIPE, source("train"), source("validation"), tmp_path / "run", resize=24)
+    assert not (tmp_path / "run").exists()
