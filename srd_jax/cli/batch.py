@@ -71,7 +71,9 @@ def batch(
     dtype: Annotated[
         Literal["float16", "float32"], typer.Option(help="Of the stored maps; float16 keeps three digits above 6e-5.")
     ] = "float32",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun, with the same options.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what was begun, with the same options, and mend it.")
+    ] = False,
     distributed: Annotated[
         bool, typer.Option("--distributed", help="Share the work with the other processes of a cluster that JAX finds.")
     ] = False,
@@ -362,13 +364,13 @@ def _what_is_mended(
 ) -> str:
     """What a store was found to lack when a run went on with it, by number and with an example; empty for nothing."""
     found = {
-        "lost or damaged files written again": mended,
-        "lost or damaged chunks made again": list(check.damaged.values()),
-        "chunks of images that have changed made again": [images.ids[place] for place in check.changed.values()],
+        "damaged files written again": mended,
+        "damaged chunks made again": list(check.damaged.values()),
+        "chunks of changed images made again": [images.ids[place] for place in check.changed.values()],
         "files of others left alone": others,
     }
-    told = [f"{len(each)} {what} (first {next(iter(each))})" for what, each in found.items() if each]
-    return f"{out}: {', '.join(told)}" if told else ""
+    told = [f"{what}: {len(each)} (first {next(iter(each))})" for what, each in found.items() if each]
+    return f"in {out}, {', '.join(told)}" if told else ""
 
 
 def _draw(out: Path, images: "Images", net: "Model", count: int, side: int) -> Path:

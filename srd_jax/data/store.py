@@ -158,6 +158,7 @@ class Writer:
         Raises:
             SRDError: it cannot be written.
         """
+        self.withdraw([index])  # or of the last chunk, which is not full, tensorstore would keep what lies after it
         with _writing(self._folder):
             parts = [self._arrays[name][self._where(index)].write(getattr(rows, name)) for name in ARRAYS
                      if name != STATUS]  # fmt: skip
@@ -193,14 +194,14 @@ class Writer:
         return Noted(images, "", tuple(int(row) for row in np.flatnonzero(status == UNREADABLE)))
 
     def withdraw(self, indices: Sequence[int]) -> None:
-        """Let chunks count as not made, before they are made again.
+        """Let chunks count as not made: their files go, the status first.
 
         Raises:
             SRDError: it cannot be written.
         """
         with _writing(self._folder):
             for index in indices:
-                for name in (chunk_file(STATUS, index), _note(index)):
+                for name in (*(chunk_file(array, index) for array in reversed(ARRAYS)), _note(index)):
                     (self._folder / name).unlink(missing_ok=True)
 
     def _files(self, index: int) -> dict[str, str | None]:

@@ -24,6 +24,29 @@ def test_a_folder_is_sorted_and_holds_images_only(folder):
     assert images.read(2) == (b"below/c.webp", NO_LABEL)
     assert images.labels is None
     assert images.name == str(folder.resolve())
+    assert images.left_out == "hidden (2, first .cache), other names (2, first notes.txt)"
+
+
+def test_what_a_folder_holds_besides_is_told(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "e.png").write_bytes(b"")
+    for name, target in {"linked": elsewhere, "below/back": folder, "f.png": elsewhere / "e.png", "gone": "nowhere",
+                         "below/g.png": "g.png"}.items():  # fmt: skip
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "pipe.png")
+    images = from_folder(folder)
+    assert images.ids == ("a.JPEG", "b.png", "below/c.webp", "f.png")
+    assert images.left_out == (
+        "broken links (2, first below/g.png), hidden (2, first .cache), links to folders (2, first below/back), "
+        "no regular files (1, first pipe.png), other names (2, first notes.txt)"
+    )
+
+
+def test_a_folder_of_links_says_why_it_holds_no_image(folder, tmp_path_factory):
+    links = tmp_path_factory.mktemp("links")
+    (links / "all").symlink_to(folder)
+    with pytest.raises(srd.DataError, match=r"no image in .*; left out: links to folders \(1, first all\)"):
+        from_folder(links)
 
 
 def test_a_list_keeps_its_order_and_starts_from_its_folder(folder):
