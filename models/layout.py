@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 
 from .vgg import GRID
 
-__all__ = ["accept", "from_torchvision", "rename_timm", "to_torchvision", "torchvision_name", "torchvision_shape"]
+__all__ = ["accept", "from_torchvision", "own_name", "to_torchvision", "torchvision_name", "torchvision_shape"]
 
 _SUFFIXES = {
     ("params", "kernel"): "weight",
@@ -20,6 +20,10 @@ _SUFFIXES = {
     ("batch_stats", "var"): "running_var",
 }
 _FLATTENED = "classifier.0.weight"
+# what DataParallel, compiling, sharding, checkpointing and training scripts put between or before the names
+_WRAPPERS = frozenset(
+    {"module", "model", "net", "backbone", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+)
 _TIMM = {"pre_logits.fc1.": "classifier.0.", "pre_logits.fc2.": "classifier.3.", "head.fc.": "classifier.6."}
 
 
@@ -28,8 +32,13 @@ def torchvision_name(path: tuple[str, ...]) -> str:
     return ".".join((*path[1:-1], _SUFFIXES[path[0], path[-1]]))
 
 
-def rename_timm(name: str) -> str:
-    """Name in torchvision of a VGG parameter that timm renamed; any other name as it is."""
+def own_name(name: str) -> str:
+    """Name in torchvision of a parameter, without the names of wrappers around it, and not as timm renames VGG's.
+
+    Example:
+        ``own_name("module._orig_mod.conv1.weight")`` is ``"conv1.weight"``.
+    """
+    name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
     for old, new in _TIMM.items():
         if name.startswith(old):
             return new + name.removeprefix(old)

@@ -1,30 +1,48 @@
 """Photos to normalised network inputs, as torchvision's ImageNet evaluation does with Pillow.
 
 The shorter side is resized to 256 with Pillow's antialiased bilinear filter, the centre 224 x 224 cropped, scaled to
-[0, 1] and normalised with ImageNet's channel means and standard deviations.
+[0, 1] and normalised with ImageNet's channel means and standard deviations. `decoded` is the one way from a file's
+bytes to pixels, for explanations, batches and training alike.
 """
 
 import difflib
 import io
 import os
-import warnings
-from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 import jax
 import numpy as np
 import skimage.data
 from jaxtyping import Float32, Shaped, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from srd_jax.errors import ImageError, ShapeError
+from srd_jax.errors import ImageError, ShapeError, SRDError
+from srd_jax.files import is_address, read_regular
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SAMPLES", "Photo", "crop", "decoded", "preprocess", "sample_photo"]
+__all__ = [
+    "FORMATS",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "LARGEST_FILE",
+    "SAMPLES",
+    "Photo",
+    "crop",
+    "decoded",
+    "preprocess",
+    "read",
+    "sample_photo",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no other of Pillow's plug-ins sees a file
+LARGEST_FILE = 2**29  # bytes: what the most pixels that Pillow decodes take at 16 bits a channel
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")  # the colour photos of things in scikit-image's wheel
+
+_DEEP = 4095  # 12 bits
+_LONGEST = 8  # a longer side in shorter sides; of what is longer, only the middle is resized
+_BITS, _PHOTOMETRIC = 258, 262  # of TIFF's tags
 
 Photo: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | jax.Array
 
@@ -53,7 +71,7 @@ def crop(photo: Photo, *, size: int = 224, resize: int = 256) -> UInt8[np.ndarra
 
     Args:
         photo: a path, a Pillow image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), of uint8 or of floats in
-            [0, 1]. The EXIF orientation is applied, grey becomes RGB, transparency is dropped.
+            [0, 1]. Files and Pillow images become RGB as `decoded` says, grey arrays too, transparency is dropped.
         size: side of the crop in pixels.
         resize: length of the photo's shorter side before the centre is cropped.
 
@@ -66,16 +84,52 @@ def crop(photo: Photo, *, size: int = 224, resize: int = 256) -> UInt8[np.ndarra
     """
     if not 0 < size <= resize:
         raise ShapeError(f"the crop must have between 1 and resize={resize} pixels a side, not size={size}.")
-    image = _as_rgb(photo)
+    image = _middle(_as_rgb(photo))
     width, height = image.size
     short, long = sorted((width, height))
     long = int(resize * long / short)  # truncated, as torchvision does
-    if Image.MAX_IMAGE_PIXELS is not None and resize * long > Image.MAX_IMAGE_PIXELS:
-        raise ImageError(f"a photo of {width} x {height} pixels is too long and thin to resize; crop it first.")
     width, height = (resize, long) if width <= height else (long, resize)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
     left, top = round((width - size) / 2), round((height - size) / 2)
     return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+def decoded(encoded: bytes, name: str) -> Image.Image:
+    """The photo in a file's bytes, as upright RGB of 8 bits a channel.
+
+    Only `FORMATS` are tried, whatever the file is called; of several frames it is the first. The EXIF orientation is
+    applied, grey becomes RGB, transparency is dropped. Of grey with more than 8 bits, white is what the file states:
+    BitsPerSample in TIFF, the maximum in PGM. Where that says 16 bits and no sample exceeds 4095, it is taken for the
+    12 bits of a camera or a scanner in a file of 16. (PNG's sBIT and TIFF's MaxSampleValue state no white: samples
+    span all bits whatever they say.) A colour file of 16 bits a channel, of which Pillow keeps the upper 8, is refused
+    where these hold next to nothing.
+
+    Args:
+        encoded: the whole file.
+        name: what to call it in errors.
+
+    Raises:
+        ImageError: if it is no image, damaged, or too large to decode safely; the message begins with ``name``.
+        ShapeError: if it has no pixels.
+    """
+    if len(encoded) > LARGEST_FILE:
+        raise ImageError(f"{name} cannot be read as an image (more than {LARGEST_FILE // 2**20} MiB).")
+    return _decoded(io.BytesIO(encoded), name)
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of an image file, to be `decoded`.
+
+    Raises:
+        ImageError: if there is no such file, it is no regular file, larger than `LARGEST_FILE`, or unreadable.
+    """
+    try:
+        return read_regular(Path(path), LARGEST_FILE)
+    except FileNotFoundError as error:
+        hint = ": this is an address; download it first." if is_address(str(path)) else "."
+        raise ImageError(f"there is no image file {path}{hint}") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path} cannot be read as an image ({getattr(error, 'strerror', None) or error}).") from error
 
 
 def sample_photo(name: str = "chelsea") -> UInt8[np.ndarray, "H W 3"]:
@@ -100,54 +154,77 @@ def sample_photo(name: str = "chelsea") -> UInt8[np.ndarray, "H W 3"]:
 def _as_rgb(photo: Photo) -> Image.Image:
     """An upright RGB image of 8 bits a channel."""
     if isinstance(photo, str | os.PathLike):
-        return _to_rgb(_upright(Path(photo), str(photo)), str(photo))
+        return decoded(read(photo), str(photo))
     if isinstance(photo, Image.Image):
-        return _to_rgb(_upright(photo, "the image"), "the image")
+        return _decoded(photo, "the image")
     return _from_array(np.asarray(photo))
 
 
-def _upright(source: Path | BinaryIO | Image.Image, what: str) -> Image.Image:
-    """The decoded image, turned as its EXIF orientation says."""
+def _middle(image: Image.Image) -> Image.Image:
+    """The image, or the middle of one so long and thin that resizing all of it would take too much memory."""
+    width, height = image.size
+    most = _LONGEST * min(width, height)
+    wide, high = (min(each, most + (each - most) % 2) for each in (width, height))  # the middle stays where it is
+    left, top = (width - wide) // 2, (height - high) // 2
+    return image.crop((left, top, left + wide, top + high))
+
+
+def _decoded(source: io.BytesIO | Image.Image, what: str) -> Image.Image:
+    too_many = (
+        f"{what} has more than {Image.MAX_IMAGE_PIXELS} pixels and was not decoded; make it smaller, or raise "
+        "PIL.Image.MAX_IMAGE_PIXELS if you trust it."
+    )
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from its limit on and refuses at twice the limit; neither should be decoded here
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with nullcontext(source) if isinstance(source, Image.Image) else Image.open(source) as image:
-                return ImageOps.exif_transpose(image)
-    except FileNotFoundError as error:
-        raise ImageError(f"there is no image file {what}.") from error
+        if isinstance(source, Image.Image):
+            return _to_rgb(source, what)
+        with Image.open(source, formats=FORMATS) as image:
+            # Pillow itself warns from its limit on and refuses only at twice the limit
+            if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise ImageError(too_many)
+            return _to_rgb(image, what)
+    except SRDError:
+        raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ImageError(
-            f"{what} has more than {Image.MAX_IMAGE_PIXELS} pixels and was not decoded; make it smaller, or raise "
-            "PIL.Image.MAX_IMAGE_PIXELS if you trust it."
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{what} cannot be read as an image ({error}).") from error
-
-
-def decoded(encoded: bytes, name: str) -> Image.Image:
-    """The image in a file's bytes, upright.
-
-    Args:
-        encoded: the whole file.
-        name: what to call it in errors.
-
-    Raises:
-        ImageError: if it is no image or too large to decode safely.
-    """
-    return _upright(io.BytesIO(encoded), name)
+        raise ImageError(too_many) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{what} cannot be read as an image (it is no {', '.join(FORMATS)}).") from error
+    except Exception as error:  # what decoders raise of a damaged file depends on the format and on the damage
+        raise ImageError(f"{what} cannot be read as an image ({str(error) or type(error).__name__}).") from error
 
 
 def _to_rgb(image: Image.Image, what: str) -> Image.Image:
     if 0 in image.size:
         raise ShapeError(f"{what} has no pixels.")
-    if image.mode.startswith("I;16"):  # Pillow's own conversion to RGB would clip to 255
-        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8)).convert("RGB")
+    deep_colour = _has_deep_colour(image)
+    upright = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return _from_16_bits(np.asarray(upright), image).convert("RGB")
     if image.mode in ("I", "F"):
         raise ImageError(f"{what} has 32 bits a pixel and no known range; convert it to 8 bits.")
     if "transparency" in image.info:
-        image = image.convert("RGBA")  # Pillow warns where it goes from a transparent palette to RGB at once
-    return image.convert("RGB")
+        upright = upright.convert("RGBA")  # Pillow warns where it goes from a transparent palette to RGB at once
+    rgb = upright.convert("RGB")
+    if deep_colour and max(high for _, high in rgb.getextrema()) <= _DEEP >> 8:  # type: ignore[misc]
+        raise ImageError(f"{what} has 16 bits a channel and uses 12 of them at the most; convert it to 8 bits.")
+    rgb.info.clear()  # with the orientation, which must not be applied again
+    return rgb
+
+
+def _has_deep_colour(image: Image.Image) -> bool:
+    """Whether Pillow will keep the upper half of 16 bits a channel; to be asked before the image is loaded."""
+    parts = (part.args for part in getattr(image, "tile", ()))
+    layouts = (args if isinstance(args, str) else str(args[0]) for args in parts if args)
+    return image.format in ("PNG", "TIFF") and image.mode[0] != "I" and any(";16" in layout for layout in layouts)
+
+
+def _from_16_bits(samples: Shaped[np.ndarray, "H W"], image: Image.Image) -> Image.Image:
+    """Grey of 8 bits, of more that have the white `decoded` speaks of."""
+    tags = getattr(image, "tag_v2", {})
+    bits = min(np.ravel(tags.get(_BITS, 16)))
+    if bits == 16 and samples.max() <= _DEEP and image.format != "PPM":  # Pillow scales PGM to 16 bits
+        bits = 12
+    grey = np.rint(samples * (255 / (2**bits - 1))).astype(np.uint8)
+    return Image.fromarray(255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey)
 
 
 def _from_array(array: Shaped[np.ndarray, "..."]) -> Image.Image:

@@ -4,16 +4,19 @@ Where they come from is `weight_files`, how a single parameter is laid out is `l
 weights is collected and reported in one error.
 """
 
+import sys
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 from jaxtyping import Float
 
 from srd_jax.errors import WeightsError
+from srd_jax.quoting import shortened
 
 from . import layout
 
@@ -22,24 +25,15 @@ __all__ = ["Variables", "class_count", "from_torchvision", "to_torchvision", "un
 Variables = Mapping[str, Any]  # Flax's {"params": ..., "batch_stats": ...}
 
 _HEADS = ("fc.weight", "classifier.6.weight")
-
-
-def _as_array(value: Any) -> np.ndarray:
-    """A NumPy array of a NumPy, JAX or PyTorch array; ValueError if `value` is none of them or not numeric."""
-    if hasattr(value, "detach"):  # a PyTorch tensor; NumPy has no bfloat16 to take its own
-        value = value.detach().cpu()
-        value = value.float() if value.is_floating_point() else value
-    array = np.asarray(value)
-    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-        raise ValueError(f"dtype {array.dtype}")
-    return array
+_COUNTERS = ("num_batches_tracked", "n_averaged")  # of batch norm and of averaged models
+_SHOWN = 40
 
 
 def class_count(state: Mapping[str, Any]) -> int | None:
     """Number of classes that the last dense layer in `state` has, or None if it is not there."""
     for name, value in state.items():
-        shape: tuple[int, ...] = getattr(value, "shape", ())
-        if layout.rename_timm(name) in _HEADS and len(shape) >= 2:
+        shape = tuple(value.shape) if _is_tensor(value) or isinstance(value, np.ndarray | jax.Array) else ()
+        if layout.own_name(name) in _HEADS and len(shape) >= 2:
             return int(shape[0])
     return None
 
@@ -49,26 +43,29 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
 
     Args:
         template: the variables wanted, as arrays or `jax.ShapeDtypeStruct`s.
-        state: parameter name to NumPy, JAX or PyTorch array; `num_batches_tracked` is ignored.
+        state: parameter name, also within wrappers such as ``module.``, to NumPy, JAX or PyTorch array;
+            `num_batches_tracked` and `n_averaged` are ignored.
         model: the model's name, for the error.
 
     Returns:
         New arrays in the template's structure, shapes and dtypes.
 
     Raises:
-        WeightsError: listing every name that is missing, unexpected, misshapen or holds no finite numbers.
+        WeightsError: listing the names that are missing, unexpected, given twice, misshapen or hold no finite numbers.
     """
     wanted = {
         layout.torchvision_name(path): (path, leaf) for path, leaf in traverse_util.flatten_dict(template).items()
     }
-    problems = []
+    problems, missing = [], []
     found: dict[str, str] = {}  # torchvision's name to the name in `state`
     for given in state:
-        name = layout.rename_timm(given)
-        if name.endswith("num_batches_tracked"):
+        name = layout.own_name(given)
+        if name.rpartition(".")[2] in _COUNTERS:
             continue
-        if name not in wanted or name in found:
-            problems.append(f"unexpected: {given}")
+        if name not in wanted:
+            problems.append(f"unexpected: {shortened(given)}")
+        elif name in found:
+            problems.append(f"given twice: {shortened(found[name])} and {shortened(given)}")
         else:
             found[name] = given
 
@@ -76,26 +73,61 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
     for name, (path, leaf) in wanted.items():
         shape = layout.torchvision_shape(leaf.shape)
         if name not in found:
-            problems.append(f"missing: {name} {shape}")
+            missing.append(f"missing: {name} {shape}")
             continue
+        given = shortened(found[name])
         try:
             array = _as_array(state[found[name]])
         except (TypeError, ValueError, RuntimeError) as error:
-            problems.append(f"not an array of numbers: {found[name]} ({error})")
+            problems.append(f"not an array of numbers: {given} ({shortened(error)})")
             continue
         fitted = layout.accept(name, array, shape)
         if fitted is None:
-            problems.append(f"misshapen: {found[name]} is {array.shape} and must be {shape}")
-        elif not np.isfinite(fitted).all():
-            problems.append(f"not finite: {found[name]}")
-        elif not problems:  # once something is wrong, only look for what else is
+            problems.append(f"misshapen: {given} is {shortened(array.shape)} and must be {shape}")
+            continue
+        with np.errstate(over="ignore"):
+            fitted = fitted.astype(leaf.dtype)
+        if not np.isfinite(fitted).all():
+            problems.append(f"not finite: {given}")
+        elif not problems and not missing:  # once something is wrong, only look for what else is
             # a copy, as JAX on a CPU may otherwise share memory that the caller goes on to change
-            variables[path] = jnp.array(layout.from_torchvision(name, fitted), leaf.dtype)
+            variables[path] = jnp.array(layout.from_torchvision(name, fitted))
 
+    problems += missing
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise WeightsError(f"{count} with the weights for {model}:\n  " + "\n  ".join(problems))
+        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        raise WeightsError(f"{count} with the weights for {model}:\n  " + "\n  ".join(problems[:_SHOWN] + more))
     return traverse_util.unflatten_dict(variables)
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")  # nobody has a tensor who has not imported it
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _as_array(value: Any) -> np.ndarray:
+    """A NumPy array of a NumPy, JAX or PyTorch array.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: it is none of them, holds no integers and no floats of 16 bits or more, or
+            repeats what it holds in a shape that may be larger than memory.
+    """
+    if _is_tensor(value):
+        value, torch = value.detach().cpu(), sys.modules["torch"]
+        narrow = value.dtype == torch.bfloat16  # which NumPy does not know by itself
+        array = value.view(torch.int16).numpy().view(jnp.bfloat16) if narrow else value.numpy()
+    elif isinstance(value, np.ndarray | np.generic | jax.Array):
+        array = np.asarray(value)
+    else:
+        raise TypeError(f"a {type(value).__name__}")
+    # types that others have added to NumPy, as float8, are no subtypes of its own
+    if array.dtype != jnp.bfloat16 and array.dtype.kind not in "iu" and not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"dtype {array.dtype}")
+    first, last = np.lib.array_utils.byte_bounds(array)
+    if last - first < array.nbytes:
+        raise ValueError(f"{array.size} numbers, of which {(last - first) // array.itemsize} are stored")
+    return array
 
 
 def untrained(template: Variables, seed: int) -> Variables:

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Shaped
 
-from srd_jax.errors import ImageError, LayerError, ShapeError
+from srd_jax.errors import ImageError, LayerError, ShapeError, WeightsError
+from srd_jax.quoting import shortened
 
-from . import photos, tiny, weight_files
+from . import hub, photos, tiny, weight_files
 from .labels import imagenet_labels, tiny_imagenet_labels
 from .resnet import ResNet
 from .vgg import VGG
@@ -75,7 +76,8 @@ class Model:
             function to transform, jit and differentiate. Raises ShapeError for other shapes, ImageError for integers.
         variables: Flax's {"params": ..., "batch_stats": ...}, float32 arrays.
         preprocess: photo -> (size, size, 3) float32, `photos.preprocess` at the model's own size.
-        labels: class names in logit order.
+        labels: class names in logit order, ``class 0`` and so on where they are unknown: those that the weights' file
+            holds, else ImageNet's for 1000 logits, of ``tiny_resnet`` those of its own weights alone.
         layers: names of the PFV maps (every ReLU's output) in forward order.
         trained: whether the weights were given or pretrained rather than drawn at random.
         size: side in pixels of the images it was made for; others work.
@@ -145,8 +147,8 @@ def load(
         name: one of `names()`.
         weights: None for the trained weights, which come with the package (``tiny_resnet``) or are torchvision's
             ImageNet weights from the Hugging Face hub (downloaded once, then cached); "untrained" for random ones;
-            else a mapping of torchvision's or timm's parameter names to arrays, or the path of a .safetensors, .pth or
-            .pt file.
+            else a mapping of torchvision's or timm's parameter names to arrays, or the path of a .safetensors file or
+            of a PyTorch checkpoint; what training scripts put around either is taken off.
         seed: of the random weights.
         dtype: computation dtype, such as `jnp.bfloat16`; the variables stay float32.
         num_classes: number of logits; by default what the weights have, or those of the model's own data set.
@@ -157,7 +159,7 @@ def load(
     """
     entry = _entry(name)  # an unknown name should not cost a download
     if weights is None:
-        weights = tiny.WEIGHTS if entry.bundled else weight_files.download(name)
+        weights = tiny.WEIGHTS if entry.bundled else hub.fetch(name)
     state = None if isinstance(weights, str) and weights == "untrained" else weight_files.read(weights)
     if num_classes is None:
         num_classes = (class_count(state) if state is not None else None) or len(entry.classes())
@@ -169,7 +171,7 @@ def load(
         apply=_checked(module),
         variables=variables,
         preprocess=partial(photos.preprocess, size=entry.size, resize=entry.resize),
-        labels=_labels(entry, weights, num_classes),
+        labels=_labels(entry, None if state is None else weights, num_classes),
         layers=module.layers,
         trained=state is not None,
         size=entry.size,
@@ -179,6 +181,7 @@ def load(
 
 def _entry(name: str) -> _Entry:
     if name not in _ENTRIES:
+        name = shortened(name)
         close = difflib.get_close_matches(name.lower(), _ENTRIES, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(_ENTRIES)}."
         raise LayerError(f"there is no model {name!r}: {hint}")
@@ -186,8 +189,17 @@ def _entry(name: str) -> _Entry:
 
 
 def _labels(entry: _Entry, weights: Any, num_classes: int) -> tuple[str, ...]:
-    """The names that the weights' file holds, else those of the model's own data set if there are as many classes."""
-    labels = weight_files.class_names(weights) or entry.classes()
+    """The names that the weights' file holds, else those of the architecture's public weights, if there are such.
+
+    Raises:
+        WeightsError: the file holds names, but not one for each class.
+    """
+    named = () if weights is None else weight_files.class_names(weights)
+    if named and len(named) != num_classes:
+        raise WeightsError(f"{shortened(weights)} has {len(named)} class names for {num_classes} classes.")
+    # weights without names that others have trained may be of any data set with as many classes
+    public = entry.classes() if weights is None or not entry.bundled else ()
+    labels = named or public
     return labels if len(labels) == num_classes else tuple(f"class {i}" for i in range(num_classes))
 
 

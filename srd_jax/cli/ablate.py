@@ -13,6 +13,7 @@ from srd_jax.files import check_folder, replacing, slug
 
 from .explain import UNTRAINED
 from .options import (
+    MOST_AT_ONCE,
     Bias,
     Contrast,
     Count,
@@ -25,6 +26,7 @@ from .options import (
     Size,
     Split,
     Weights,
+    finite,
 )
 from .terminal import line, progress_bar, show, table
 
@@ -63,12 +65,14 @@ class Ablation:
         images: the first few images.
         maps: their maps by setting.
         targets: the classes that were explained.
+        unlabelled: how many of them were predicted, as the images have no label.
     """
 
     values: "dict[str, dict[str, Float[np.ndarray, ' N']]]"
     images: "UInt8[np.ndarray, 'n H W 3']"
     maps: "dict[str, Float[np.ndarray, 'n H W']]"
     targets: "np.ndarray"
+    unlabelled: int
 
 
 def ablate(
@@ -89,17 +93,18 @@ def ablate(
     baseline: Annotated[
         Literal["blur", "mean"], typer.Option(help="What stands for pixels that are not there.")
     ] = "blur",
-    steps: Annotated[int, typer.Option(min=1, help="Points of the deletion and insertion curves.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Points of the deletion and insertion curves.")] = 16,
     tolerance: Annotated[
-        float | None, typer.Option(min=0, help="Pixels off a box that still hit it.", show_default="15 per 224")
+        float | None,
+        typer.Option(min=0, callback=finite, help="Pixels off a box that still hit it.", show_default="15 per 224"),
     ] = None,
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time.")] = 16,
     out: Out = Path("srd-out"),
 ) -> None:
     """Turn off each of the method's choices by itself: vectors, the value before the activation, recursion.
 
-    The label is explained, or with photos, which have none, the ordinary prediction.
+    The label is explained, or of photos and other images that have none, the ordinary prediction.
     """
     if head == "sharing":
         raise typer.BadParameter("single neurons have no such head; take linear or gradcam", param_hint="'--head'")
@@ -114,10 +119,12 @@ def ablate(
     net = load_model(model, weights)
     side = size or net.size
     if data is None:
-        batches, total = from_photos(images, outline(model, size))
+        batches, total = from_photos(images, outline(model, size), batch)
         batch, what = min(batch, total), "photos"
     else:
-        batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
+        batches, total = from_data(
+            data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir, unlabelled=True
+        )
         what = f"images of {data} {split}"
     within = 15 * side / 224 if tolerance is None else tolerance
     options = {"bias": bias, "head": head, "contrast": None if contrast == "none" else contrast}
@@ -144,6 +151,7 @@ def ablate(
         "data": data,
         "split": split if data else None,
         "images": total,
+        "unlabelled": found.unlabelled,
         "options": options | {"baseline": baseline, "steps": steps, "tolerance": within},
         "settings": {setting: dict(given) for setting, given in SETTINGS.items()},
         "results": summary,
@@ -160,6 +168,8 @@ def ablate(
         write_png(figure, file)
     with replacing(numbers) as file:
         file.write(json.dumps(record, indent=2).encode())
+    if data is not None and found.unlabelled:
+        line(f"{found.unlabelled} of {total} images have no label: of them the ordinary prediction is explained")
     metrics = [metric for metric in METRICS if any(summary[setting].get(metric) for setting in summary)]
     rows = [
         (f"{m}, {METRICS[m]}" if METRICS[m] else m, *(_cell(each.get(m)) for each in summary.values())) for m in metrics
@@ -202,9 +212,10 @@ def measure(
     import srd_jax as srd  # noqa: PLC0415
     from srd_jax import metrics  # noqa: PLC0415
 
+    from .inputs import check_logits  # noqa: PLC0415
     from .labelled import filled, normalised  # noqa: PLC0415
 
-    predict = jax.jit(lambda variables, x: jnp.argmax(net.apply(variables, x), -1))
+    predict = jax.jit(net.apply)
     explain = {setting: jax.jit(srd.explain(net.apply, **options, **given)) for setting, given in SETTINGS.items()}
     values: dict[str, dict[str, list[np.ndarray]]] = {
         setting: {metric: [] for metric in METRICS} for setting in SETTINGS
@@ -212,11 +223,14 @@ def measure(
     shown: list[np.ndarray] = []
     maps: dict[str, list[np.ndarray]] = {setting: [] for setting in SETTINGS}
     targets: list[np.ndarray] = []
+    unlabelled = 0
     for each in batches:
         real = len(each.labels)
         x = jnp.asarray(normalised(net, filled(each.images, batch)))
+        logits = np.asarray(predict(net.variables, x))
+        check_logits(logits, net.name)
         labels = filled(each.labels, batch)
-        target = jnp.where(labels < 0, predict(net.variables, x), labels)
+        target = jnp.where(labels < 0, logits.argmax(-1), labels)
         without = metrics.mean_colour(x) if baseline == "mean" else metrics.blurred(x, sigma=x.shape[1] / 40)
         boxes = np.full((real, 4), np.nan) if each.boxes is None else np.asarray(each.boxes, np.float64)
         known = np.isfinite(boxes).all(1)
@@ -241,9 +255,12 @@ def measure(
                 maps[setting] += list(np.asarray(heat)[: min(real, _SHOWN - len(shown))])
         shown += list(each.images[: _SHOWN - len(shown)])
         targets.append(np.asarray(target)[:real])
+        unlabelled += int(np.sum(each.labels < 0))
         advance(real)
     joined = {setting: {m: np.concatenate(parts) for m, parts in row.items()} for setting, row in values.items()}
-    return Ablation(joined, np.stack(shown), {s: np.stack(m) for s, m in maps.items()}, np.concatenate(targets))
+    return Ablation(
+        joined, np.stack(shown), {s: np.stack(m) for s, m in maps.items()}, np.concatenate(targets), unlabelled
+    )
 
 
 def _summary(found: Ablation, setting: str) -> dict[str, dict[str, float]]:

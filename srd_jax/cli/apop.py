@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from srd_jax.errors import LayerError, SRDError
 from srd_jax.files import check_folder, replacing, slug
 
 from .explain import UNTRAINED
-from .options import Count, DataDir, Images, ManualDir, ModelName, Out, Size, Split, Weights
+from .options import MOST_AT_ONCE, Count, DataDir, Images, ManualDir, ModelName, Out, Size, Split, Weights
 from .terminal import line, progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Result:
         low: lower end of its 95 % bootstrap interval.
         high: upper end.
         agreement: share of images for which it predicts what the ordinary forward pass predicts.
+        images: how many there were.
     """
 
     way: str
@@ -46,6 +48,7 @@ class Result:
     low: float
     high: float
     agreement: float
+    images: int
 
 
 def apop(
@@ -69,12 +72,13 @@ def apop(
         typer.Option("--probe", metavar="|".join(PROBES), help="What runs through; repeatable.", show_default="all"),
     ] = None,
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time.")] = 32,
     out: Out = Path("srd-out"),
 ) -> None:
     """Predict from activation patterns alone: accuracy by layer, and for probes through the whole network.
 
-    With photos, which have no labels, the ordinary prediction counts as the label.
+    With photos, which have no labels, the ordinary prediction counts as the label; a set's images without one are left
+    out.
     """
     for each in probe or ():
         if each not in PROBES:
@@ -88,9 +92,11 @@ def apop(
     from .labelled import from_data, from_photos  # noqa: PLC0415
 
     net = load_model(model, weights)
+    if len(net.labels) == 1:
+        raise SRDError(f"{net.name} has one logit, and so no class to predict among others")
     layers = _layers(layer, net.layers)
     if data is None:
-        batches, total = from_photos(images, outline(model, size))
+        batches, total = from_photos(images, outline(model, size), batch)
         batch, what = min(batch, total), "photos"
     else:
         batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
@@ -102,6 +108,9 @@ def apop(
         results = measure(net, batches, layers, probes, batch, lambda done: progress.advance(task, done))
 
     ordinary, rest = results[0], results[1:]
+    if ordinary.images < total:
+        line(f"{total - ordinary.images} of {total} images have no label and are left out")
+    total = ordinary.images
     chance = 1 / len(net.labels)
     label = weights_label(model, weights)
     name = f"{slug(data) if data else 'photos'}_{net.name}_apop"
@@ -168,12 +177,14 @@ def measure(
     import srd_jax as srd  # noqa: PLC0415
     from srd_jax.metrics import bootstrap  # noqa: PLC0415
 
+    from .inputs import check_logits  # noqa: PLC0415
     from .labelled import filled, normalised  # noqa: PLC0415
 
     def first(logits: Any) -> Any:
         return jnp.argmax(logits, -1)
 
-    ways: dict[tuple[str, str], Any] = {(ORDINARY, ""): jax.jit(lambda v, x, p: first(net.apply(v, x)))}
+    ordinary = jax.jit(net.apply)
+    ways: dict[tuple[str, str], Any] = {}
     for name in layers:
         pattern = srd.apop(net.apply, name)
         ways["layer", name] = jax.jit(lambda v, x, p, pattern=pattern: first(pattern(v, x)))
@@ -181,12 +192,15 @@ def measure(
     whole = jax.jit(lambda v, x, p: first(run_held(v, x, p)))
     ways |= {("probe", probe): whole for probe in probes}
 
-    found: dict[tuple[str, str], list[np.ndarray]] = {way: [] for way in ways}
+    found: dict[tuple[str, str], list[np.ndarray]] = {way: [] for way in [(ORDINARY, ""), *ways]}
     labels: list[np.ndarray] = []
     for number, each in enumerate(batches):
         real = len(each.labels)
         images = normalised(net, filled(each.images, batch))
         inputs = _probes(images, jax.random.fold_in(jax.random.key(0), number), real)
+        logits = np.asarray(ordinary(net.variables, images))
+        check_logits(logits, net.name)
+        found[ORDINARY, ""].append(logits[:real].argmax(-1))
         for (way, name), predict in ways.items():
             found[way, name].append(np.asarray(predict(net.variables, images, inputs.get(name, 0.0)))[:real])
         labels.append(np.asarray(each.labels))
@@ -199,7 +213,7 @@ def measure(
         predicted = np.concatenate(parts)
         right = (predicted == truth).astype(np.float32)
         mean, low, high = (float(x) for x in bootstrap(jax.random.key(0), right))
-        results.append(Result(way, name, mean, low, high, float((predicted == usual).mean())))
+        results.append(Result(way, name, mean, low, high, float((predicted == usual).mean()), len(truth)))
     return results
 
 
@@ -220,7 +234,6 @@ def _probes(images: "np.ndarray", key: Any, real: int) -> Mapping[str, Any]:
 
 
 def _layers(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    from srd_jax.errors import LayerError  # noqa: PLC0415
     from srd_jax.suggest import did_you_mean  # noqa: PLC0415
 
     for name in wanted or ():

@@ -1,9 +1,12 @@
 """The commands together, and how errors end: in one line on stderr and exit code 2."""
 
 import logging
+import os
 import sys
 import warnings
-from typing import Annotated, Any, cast
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from typer.core import TyperGroup
@@ -34,11 +37,20 @@ class _OneLineErrors(TyperGroup):
                 code = super().main(*args, standalone_mode=False, **options)  # type: ignore[misc]
         except (SRDError, _UsageError) as error:
             text = error.format_message() if isinstance(error, _UsageError) else str(error)  # type: ignore[attr-defined]
-            sys.stderr.write(f"srd: {one_line(text)}\n")
-            sys.exit(_WRONG)
+            _refuse(text)
+        except OSError as error:
+            what = f"{error.filename} cannot be used" if error.filename else "the results cannot be printed"
+            _refuse(f"{what}: {error.strerror or error}")
         except (KeyboardInterrupt, typer.Abort):
             sys.exit(_INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(text: str) -> NoReturn:
+    """Exit with an error in one line."""
+    with suppress(OSError):
+        typer.echo(f"srd: {one_line(text)}", err=True)
+    sys.exit(_WRONG)
 
 
 app = typer.Typer(
@@ -84,6 +96,22 @@ app.command("cost")(tables.cost)
 
 def main() -> None:
     """Run the command line and exit with its code: 0, 2 after an error of the user's, 130 after Ctrl-C."""
-    # the hub's client reports every retry; a failed download is one line of ours
-    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
-    app(prog_name="srd")
+    # clients report every retry; a failed download is one line of ours
+    for client in ("huggingface_hub", "urllib3"):
+        logging.getLogger(client).setLevel(logging.CRITICAL)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an encoding without some character must not cost the results
+    try:
+        app(prog_name="srd")
+    finally:
+        _discard_unprintable()
+
+
+def _discard_unprintable() -> None:
+    """Leave nothing behind that Python would fail to print once more as it ends, with a message of its own."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

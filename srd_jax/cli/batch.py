@@ -2,8 +2,9 @@
 
 import hashlib
 import io
+import stat
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,17 +13,18 @@ import typer
 
 import srd_jax
 from srd_jax.errors import DataError, SRDError, TargetError
-from srd_jax.files import check_folder
+from srd_jax.files import check_folder, is_address
 
 from .extras import needing
-from .options import Bias, Contrast, DataDir, Head, ManualDir, ModelName, Size, Split, Weights
+from .options import MOST_AT_ONCE, Bias, Contrast, DataDir, Head, ManualDir, ModelName, Size, Split, Weights
 from .targets import Rank, parse, resolve
-from .terminal import line, one_line, throughput_bar
+from .terminal import line, problem, throughput_bar
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.progress import Progress
 
+    from srd_jax.data.checks import Check
     from srd_jax.data.chunks import Chunk
     from srd_jax.data.images import Images
     from srd_jax.data.store import Rows, Writer
@@ -63,11 +65,15 @@ def batch(
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
     head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time, and in each chunk of the store.")] = 32,
+    batch: Annotated[
+        int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time, and in each chunk of the store.")
+    ] = 32,
     dtype: Annotated[
         Literal["float16", "float32"], typer.Option(help="Of the stored maps; float16 keeps three digits above 6e-5.")
     ] = "float32",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun, with the same options.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what was begun, with the same options, and mend it.")
+    ] = False,
     distributed: Annotated[
         bool, typer.Option("--distributed", help="Share the work with the other processes of a cluster that JAX finds.")
     ] = False,
@@ -83,14 +89,17 @@ def batch(
     check_folder(out)
     wanted = parse(target or ["top1"])
     with needing("data"):
-        from srd_jax.data import chunks, store  # noqa: PLC0415
+        from srd_jax.data import chunks, recipe, store  # noqa: PLC0415
 
     from .inputs import load_model, outline  # noqa: PLC0415
+    from .labelled import only_labelled  # noqa: PLC0415
 
     side = outline(model, size).images.shape[1]
     images = _open(source, split, out, data_dir=data_dir, manual_dir=manual_dir)
     net = load_model(model, weights)
     classes = _classes(wanted, net, images)
+    if LABEL in wanted:
+        images = only_labelled(images)
     options = {"contrast": contrast, "bias": bias, "head": head}
     run = {
         "srd_jax": srd_jax.__version__,
@@ -99,7 +108,7 @@ def batch(
         "checksum": _checksum(net),
         "source": images.name,
         "images": len(images),
-        "ids": hashlib.sha256("\n".join(images.ids).encode()).hexdigest(),
+        "ids": recipe.ids_checksum(images.ids),
         "targets": [
             f"top{each.rank}" if isinstance(each, Rank) else LABEL if each == _TRUE else each for each in classes
         ],
@@ -111,35 +120,37 @@ def batch(
     first = jax.process_index() == 0
     store.prepare_store(out, run, images.ids, resume=resume, write=False)
     _together("looked")  # nobody begins before everybody has found that it may
-    if first:
-        store.prepare_store(out, run, images.ids, resume=True, write=True)
+    mended = store.prepare_store(out, run, images.ids, resume=True, write=True) if first else ()
     _together("begun")
-    writer = store.Writer(out, run, (len(images), len(classes), side, side), batch)
+    writer = store.Writer(out, run)
 
-    share, shares = jax.process_index(), jax.process_count()
-    mine = [index for index in writer.missing() if index % shares == share]
-    known = [int(place) for place in _unreadable(writer.status) if place // batch % shares == share]
+    mine = range(jax.process_index(), writer.chunks, jax.process_count())
     prepare = partial(net.preprocess, size=side, resize=round(side * net.resize / net.size))
-    found = chunks.chunks(images, mine, batch, size=side, prepare=prepare)
-    began = time.monotonic()
     with throughput_bar() as progress:
-        _report(progress, images, dict.fromkeys(known, "it could not be read before"))
-        left = sum(min(batch, len(images) - index * batch) for index in mine)
-        task = progress.add_task("Explaining", total=left)
+        task = progress.add_task("Checking", total=len(mine))
+        check = _checked(writer, images, mine, partial(progress.advance, task))
+        writer.withdraw([*check.damaged, *check.changed])
+        others = store.strangers(out, writer.chunks) if first else []
+        _tell(progress, _what_is_left_out(images) if first else "", _what_is_mended(out, images, check, mended, others))
+        _report(progress, images, dict.fromkeys(check.unreadable, "it could not be read before"))
+        left = sum(min(batch, len(images) - index * batch) for index in check.missing)
+        progress.update(task, description="Explaining", completed=0, total=left)
+        found = chunks.chunks(images, check.missing, batch, size=side, prepare=prepare)
+        began = time.monotonic()
         for chunk in _explained(net, classes, options, found, writer):
             _report(progress, images, {chunk.start + row: problem for row, problem in chunk.problems.items()})
             progress.advance(task, chunk.count)
     seconds = time.monotonic() - began
     _together("done")
-    if not first:
-        return
-    status = store.open_maps(out).status[:]
-    lost = len(_unreadable(status))
-    speed = f", {left / seconds:.1f} images a second" if left else ""
-    line(f"{len(images) - lost} of {len(images)} images explained, {lost} could not be read{speed}")
-    line(str(out))
-    if show:
-        line(str(_draw(out, images, net, show, side)))
+    lost = _unreadable(store.open_maps(out).status[:])
+    if first:
+        speed = f", {left / seconds:.1f} images a second" if left else ""
+        line(f"{len(images) - len(lost)} of {len(images)} images explained, {len(lost)} could not be read{speed}")
+        line(str(out))
+        if show and len(lost) < len(images):
+            line(str(_draw(out, images, net, show, side)))
+    if len(lost):
+        raise SRDError(f"{len(lost)} of {len(images)} images have no map: {images.ids[lost[0]]} is the first")
 
 
 def _open(source: str, split: str, out: Path, *, data_dir: Path | None, manual_dir: Path | None) -> "Images":
@@ -148,12 +159,18 @@ def _open(source: str, split: str, out: Path, *, data_dir: Path | None, manual_d
     from srd_jax.data.images import from_folder, from_list, from_source  # noqa: PLC0415
 
     path = Path(source)
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # no file, or a name that none can have
+        mode = 0
+    if stat.S_ISDIR(mode):
         if out.resolve().is_relative_to(path.resolve()):
             raise SRDError(f"{out} is in {path}, whose images are explained: choose another folder for the maps")
         return from_folder(path)
-    if path.is_file():
+    if stat.S_ISREG(mode):
         return from_list(path)
+    if is_address(source):
+        raise DataError(f"{source} is an address: download what is there, and pass the folder")
     try:
         return from_source(data.open_source(source, split, data_dir=data_dir, manual_dir=manual_dir), split)
     except DataError as error:
@@ -164,12 +181,15 @@ def _classes(wanted: Sequence[str | Rank], net: "Model", images: "Images") -> li
     """Class indices, ranks, and the true label where it is asked for.
 
     Raises:
-        TargetError: the images have no labels, or others than the model.
+        TargetError: the images have no labels.
+        DataError: they have others than the model.
     """
+    from .labelled import check_classes  # noqa: PLC0415
+
     if LABEL in wanted and images.labels is None:
         raise TargetError(f"{images.name} has no labels: give a class or top1 as --target")
-    if LABEL in wanted and len(images.labels or ()) != len(net.labels):
-        raise TargetError(f"{net.name} has {len(net.labels)} classes and {images.name} {len(images.labels or ())}")
+    if LABEL in wanted:
+        check_classes(net, images.name, images.labels or ())
     return [_TRUE if each == LABEL else resolve([each], net.labels)[0] for each in wanted]
 
 
@@ -200,18 +220,44 @@ def _join() -> None:
         raise SRDError(f"--distributed finds no cluster ({error})") from error
 
 
-def _together(where: str) -> None:
-    """Wait for the other processes of a run on several hosts."""
+def _together(where: str, problem: SRDError | None = None) -> None:
+    """Wait for the other processes of a run on several hosts; where one has a problem, all end.
+
+    Raises:
+        SRDError: this process has a problem, or another.
+    """
     import jax  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
 
     if jax.process_count() > 1:
-        from jax.experimental.multihost_utils import sync_global_devices  # noqa: PLC0415
+        from jax.experimental.multihost_utils import process_allgather, sync_global_devices  # noqa: PLC0415
 
         sync_global_devices(f"srd batch: {where}")
+        if np.any(process_allgather(np.array(problem is not None))):
+            problem = problem or SRDError("another process of this run cannot go on, as it says")
+    if problem:
+        raise problem
+
+
+def _checked(writer: "Writer", images: "Images", indices: Sequence[int], advance: Callable[[], None]) -> "Check":
+    """What there is of the chunks of this process.
+
+    Raises:
+        SRDError: the maps or the images of a process are in a state in which it cannot go on.
+    """
+    from srd_jax.data import checks  # noqa: PLC0415
+
+    problem: SRDError | None = None
+    try:
+        check = checks.check(writer, images, indices, advance)
+    except SRDError as error:
+        problem = error
+    _together("checked", problem)
+    return check
 
 
 def _step(net: "Model", wanted: Sequence[int | Rank], options: Mapping[str, str]) -> Callable[..., Any]:
-    """(variables, inputs, labels) -> maps, their targets, the targets' logits, predictions; compiled once."""
+    """(variables, inputs, labels) -> maps, targets, their logits, predictions, largest logits; compiled once."""
     import jax  # noqa: PLC0415
     import jax.numpy as jnp  # noqa: PLC0415
 
@@ -231,7 +277,8 @@ def _step(net: "Model", wanted: Sequence[int | Rank], options: Mapping[str, str]
 
         targets = jnp.stack([column(each) for each in wanted], 1).astype(jnp.int32)
         maps = flow.relevance(targets, contrast=contrast)[flow.layers[0].name]
-        return maps, targets, jnp.take_along_axis(logits, targets, 1), likeliest[:, 0].astype(jnp.int32)
+        scores = jnp.take_along_axis(logits, targets, 1)
+        return maps, targets, scores, likeliest[:, 0].astype(jnp.int32), jnp.max(jnp.abs(logits), 1)
 
     return step
 
@@ -248,6 +295,8 @@ def _explained(
     import numpy as np  # noqa: PLC0415
     from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: PLC0415
 
+    from .inputs import check_logits  # noqa: PLC0415
+
     mesh = Mesh(np.array(jax.local_devices()), ("batch",))
     spread = NamedSharding(mesh, PartitionSpec("batch"))
 
@@ -256,18 +305,22 @@ def _explained(
         added = [(0, -len(chunk) % mesh.size)] + [(0, 0)] * (chunk.ndim - 1)
         return jax.device_put(np.pad(chunk, added), spread)
 
+    def written(chunk: "Chunk", results: Sequence[Any]) -> "Chunk":
+        *kept, largest = results
+        check_logits(np.delete(largest[: chunk.count], list(chunk.problems)), net.name)
+        writer.write(chunk.index, _rows(chunk, kept, writer.dtype))
+        return chunk
+
     step = _step(net, wanted, options)
     variables = jax.device_put(net.variables, NamedSharding(mesh, PartitionSpec()))
     before: tuple[Chunk, Any] | None = None
     for chunk in found:
         ahead = chunk, step(variables, rows(chunk.inputs), rows(chunk.labels))
         if before:
-            writer.write(before[0].index, _rows(*before, writer.dtype))
-            yield before[0]
+            yield written(*before)
         before = ahead
     if before:
-        writer.write(before[0].index, _rows(*before, writer.dtype))
-        yield before[0]
+        yield written(*before)
 
 
 def _rows(chunk: "Chunk", results: Sequence[Any], dtype: Any) -> "Rows":
@@ -282,7 +335,7 @@ def _rows(chunk: "Chunk", results: Sequence[Any], dtype: Any) -> "Rows":
     status[gaps] = UNREADABLE
     maps[gaps], scores[gaps], targets[gaps], predicted[gaps] = np.nan, np.nan, -1, -1
     with np.errstate(over="ignore"):
-        return Rows(maps.astype(dtype), targets, scores.astype(np.float32), predicted, status)
+        return Rows(maps.astype(dtype), targets, scores.astype(np.float32), predicted, status, chunk.checksums)
 
 
 def _unreadable(status: "np.ndarray") -> "np.ndarray":
@@ -293,10 +346,31 @@ def _unreadable(status: "np.ndarray") -> "np.ndarray":
 
 def _report(progress: "Progress", images: "Images", problems: Mapping[int, str]) -> None:
     """One line on stderr for each image that cannot be read."""
-    for place, problem in problems.items():
-        progress.console.print(
-            one_line(f"srd: {images.ids[place]} is left out: {problem}"), soft_wrap=True, markup=False, highlight=False
-        )
+    _tell(progress, *(f"{images.ids[place]} is left out: {reason}" for place, reason in problems.items()))
+
+
+def _tell(progress: "Progress", *texts: str) -> None:
+    """Texts that are not empty on stderr, one line each."""
+    for text in filter(None, texts):
+        problem(text, progress)
+
+
+def _what_is_left_out(images: "Images") -> str:
+    return images.left_out and f"not taken from {images.name}: {images.left_out}"
+
+
+def _what_is_mended(
+    out: Path, images: "Images", check: "Check", mended: Collection[str], others: Collection[str]
+) -> str:
+    """What a store was found to lack when a run went on with it, by number and with an example; empty for nothing."""
+    found = {
+        "damaged files written again": mended,
+        "damaged chunks made again": list(check.damaged.values()),
+        "chunks of changed images made again": [images.ids[place] for place in check.changed.values()],
+        "files of others left alone": others,
+    }
+    told = [f"{what}: {len(each)} (first {next(iter(each))})" for what, each in found.items() if each]
+    return f"in {out}, {', '.join(told)}" if told else ""
 
 
 def _draw(out: Path, images: "Images", net: "Model", count: int, side: int) -> Path:
@@ -305,14 +379,12 @@ def _draw(out: Path, images: "Images", net: "Model", count: int, side: int) -> P
 
     from srd_jax.charts import draw_contact_sheet  # noqa: PLC0415
     from srd_jax.data import open_maps  # noqa: PLC0415
-    from srd_jax.data.store import DONE, write_file  # noqa: PLC0415
+    from srd_jax.data.store import DONE, SHEET, write_file  # noqa: PLC0415
     from srd_jax.models import photos  # noqa: PLC0415
     from srd_jax.pictures import write_png  # noqa: PLC0415
 
     found = open_maps(out)
     done = (found.status[:] == DONE).nonzero()[0]
-    if not done.size:
-        raise SRDError(f"{out} holds no map to draw: no image could be read")
     chosen = done[np.linspace(0, len(done) - 1, min(count, len(done))).round().astype(int)]
     resize = round(side * net.resize / net.size)
     names = [net.labels[each] if isinstance(each, int) else each for each in found.run["targets"]]
@@ -332,4 +404,4 @@ def _draw(out: Path, images: "Images", net: "Model", count: int, side: int) -> P
     )
     drawn = io.BytesIO()
     write_png(figure, drawn)
-    return write_file(out, "sheet.png", drawn.getvalue())
+    return write_file(out, SHEET, drawn.getvalue())

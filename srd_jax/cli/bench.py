@@ -9,7 +9,7 @@ import typer
 
 from srd_jax.files import check_folder, replacing
 
-from .options import Bias, ModelName, Out, Size
+from .options import MOST_AT_ONCE, Bias, ModelName, Out, Size
 from .terminal import extents, line, progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 def bench(
     *,
     model: ModelName = "tiny_resnet",
-    batch: Annotated[int, typer.Option("--batch", "-b", min=1, help="Images at once.")] = 8,
+    batch: Annotated[int, typer.Option("--batch", "-b", min=1, max=MOST_AT_ONCE, help="Images at once.")] = 8,
     size: Size = None,
     dtype: Annotated[Dtype, typer.Option(help="In which the model computes.")] = "float32",
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",

@@ -50,22 +50,34 @@ def erf(
     import srd_jax as srd  # noqa: PLC0415
     from srd_jax.pictures import draw_receptive_field, write_png  # noqa: PLC0415
 
-    from .inputs import layers_of, load_model, outline, pixels_of, read_photos, weights_label  # noqa: PLC0415
+    from .inputs import (  # noqa: PLC0415
+        check_logits,
+        layers_of,
+        load_model,
+        outline,
+        photo_files,
+        pixels_of,
+        read_photo,
+        weights_label,
+    )
 
     wanted = outline(model, size)
     chosen, positions = _choose(layers_of(wanted), layer, given)
-    (photo,) = read_photos([image] if image else None, wanted)
+    (file,) = photo_files([image] if image else None)
+    photo = read_photo(file, wanted)
     net = load_model(model, weights)
     label = weights_label(model, weights)
     decompose = srd.decompose(net.apply, bias=bias)
 
     @jax.jit
     def fields_of(variables, images):
-        return decompose(variables, images)[1].erf(chosen.name, positions)[0]
+        logits, flow = decompose(variables, images)
+        return logits, flow.erf(chosen.name, positions)[0]
 
     written = []
     with waiting(f"Decomposing {net.name}"):
-        fields = np.asarray(fields_of(net.variables, pixels_of(net, [photo])))
+        logits, fields = map(np.asarray, fields_of(net.variables, pixels_of(net, [photo])))
+        check_logits(logits, net.name)
         for (row, column), field in zip(positions, fields, strict=True):
             figure = draw_receptive_field(
                 photo.crop,
@@ -83,11 +95,11 @@ def erf(
             )
             name = f"{photo.stem}_{net.name}_erf_{chosen.name.replace('/', '.')}_{row}-{column}"
             picture, numbers = out / f"{name}.png", out / f"{name}.npz"
-            with replacing(picture) as file:
-                write_png(figure, file)
-            with replacing(numbers) as file:
+            with replacing(picture) as target:
+                write_png(figure, target)
+            with replacing(numbers) as target:
                 np.savez_compressed(
-                    file,
+                    target,
                     erf=field,
                     layer=chosen.name,
                     position=(row, column),

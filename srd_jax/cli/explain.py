@@ -1,18 +1,20 @@
 """``srd explain``: a heatmap for each photo and class."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from srd_jax.errors import ImageError, ShapeError
 from srd_jax.files import check_folder, replacing, slug
 
-from .options import Bias, Contrast, Head, Images, ModelName, Out, Size, Target, Weights
+from .options import MOST_AT_ONCE, Bias, Contrast, Head, Images, ModelName, Out, Size, Target, Weights
 from .targets import Rank, parse, resolve
-from .terminal import line, progress_bar, show, table
+from .terminal import line, problem, progress_bar, show, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +22,12 @@ if TYPE_CHECKING:
 
     from srd_jax.models import Model
 
-    from .inputs import Photo
+    from .inputs import Outline, Photo, PhotoFile
 
-__all__ = ["UNTRAINED", "explain"]
+__all__ = ["FAILED", "UNTRAINED", "explain"]
 
 UNTRAINED = "Untrained weights: the network is random, so this says nothing about the photo."
+FAILED = 2  # exit code where some photos were left out
 _TOP = 5
 _MAPS_AT_ONCE = 8
 
@@ -58,24 +61,33 @@ def explain(
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
     head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Photos at a time.")] = 8,
     out: Out = Path("srd-out"),
 ) -> None:
-    """Explain photos: for each, a heatmap of every target class as a picture and as raw numbers."""
-    from .inputs import load_model, outline, read_photos, weights_label  # noqa: PLC0415
+    """Explain photos: for each, a heatmap of every target class as a picture and as raw numbers.
+
+    A photo that cannot be read is named and left out; the exit code is then 2.
+    """
+    from .inputs import load_model, outline, photo_files, weights_label  # noqa: PLC0415
 
     wanted = parse(target or ["top1"])
     check_folder(out)
-    photos = read_photos(images, outline(model, size))
+    files = photo_files(images)
+    progress = progress_bar()
+    photos = _readable(files, outline(model, size), lambda error: problem(str(error), progress))
+    first = next(photos, None)  # before what may be a download
+    if first is None:
+        raise typer.Exit(FAILED)
     net = load_model(model, weights)
     classes = resolve(wanted, net.labels)
     options = _Options(bias, contrast, head, weights_label(model, weights))
-
     shown: list[Table] = []
     written: list[Path] = []
-    with progress_bar() as progress:
-        task = progress.add_task("Explaining", total=len(photos))
-        for result in _explained(net, photos, classes, options, batch):
+    # batches of one size, so that nothing is compiled twice
+    rows = math.ceil(len(files) / math.ceil(len(files) / batch))
+    with progress:
+        task = progress.add_task("Explaining", total=len(files))
+        for result in _explained(net, chain([first], photos), classes, options, rows):
             for index in result.heats:
                 written += _write(net, result, index, options, out)
             shown.append(_predictions(net, result))
@@ -85,10 +97,28 @@ def explain(
         line(str(path))
     if not net.trained:
         line(f"{UNTRAINED} Give --weights FILE for a model that has learnt.", style="bold red")
+    if len(shown) < len(files):
+        line(f"{len(shown)} of {len(files)} photos explained")
+        raise typer.Exit(FAILED)
+
+
+def _readable(
+    files: Sequence["PhotoFile"], model: "Outline", leave_out: Callable[[Exception], None]
+) -> Iterator["Photo"]:
+    """The photos that can be read, each when it is asked for."""
+    from .inputs import read_photo  # noqa: PLC0415
+
+    for file in files:
+        try:
+            photo = read_photo(file, model)
+        except (ImageError, ShapeError) as error:
+            leave_out(error)
+        else:
+            yield photo
 
 
 def _explained(
-    net: "Model", photos: Sequence["Photo"], wanted: Sequence[int | Rank], options: _Options, batch: int
+    net: "Model", photos: Iterable["Photo"], wanted: Sequence[int | Rank], options: _Options, batch: int
 ) -> Iterator[_Explained]:
     """Results in order; every batch goes through the same compiled functions."""
     import jax  # noqa: PLC0415
@@ -96,21 +126,21 @@ def _explained(
 
     import srd_jax as srd  # noqa: PLC0415
 
-    from .inputs import pixels_of  # noqa: PLC0415
+    from .inputs import check_logits, pixels_of  # noqa: PLC0415
 
     contrast = None if options.contrast == "none" else options.contrast
     decompose = jax.jit(srd.decompose(net.apply, bias=options.bias, head=options.head))
     relevance = jax.jit(lambda flow, targets: flow.relevance(targets, contrast=contrast)[flow.layers[0].name])
-    # batches of one size, so that nothing is compiled twice; the last is filled up with its last photo
-    size = math.ceil(len(photos) / math.ceil(len(photos) / batch))
-    for start in range(0, len(photos), size):
-        some = photos[start : start + size]
-        filled = [*some, *[some[-1]] * (size - len(some))]
+    rest = iter(photos)
+    while some := list(islice(rest, batch)):
+        # the last batch is filled up with its last photo
+        filled = [*some, *[some[-1]] * (batch - len(some))]
         logits, flow = decompose(net.variables, pixels_of(net, filled))
         logits = np.asarray(logits)
+        check_logits(logits, net.name)
         order = np.argsort(-logits, axis=1, kind="stable")
         targets = np.stack(
-            [order[:, each.rank - 1] if isinstance(each, Rank) else np.full(size, each) for each in wanted], 1
+            [order[:, each.rank - 1] if isinstance(each, Rank) else np.full(batch, each) for each in wanted], 1
         )
         heats = [
             np.asarray(relevance(flow, targets[:, at : at + _MAPS_AT_ONCE].astype(np.int32)))
@@ -190,8 +220,11 @@ def _predictions(net: "Model", result: _Explained) -> "Table":
 
 
 def _probabilities(logits: "np.ndarray") -> "np.ndarray":
+    """The softmax, or of a single logit the sigmoid."""
     import numpy as np  # noqa: PLC0415
 
+    if logits.size == 1:
+        return np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
     shifted = np.exp(logits.astype(np.float64) - logits.max())
     return shifted / shifted.sum()
 

@@ -9,19 +9,47 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 
 import srd_jax as srd
 from srd_jax import models
 from srd_jax.errors import ShapeError, WeightsError
 from srd_jax.files import unique_stems
+from srd_jax.models import photos
 
 from .terminal import waiting
 
-__all__ = ["Outline", "Photo", "layers_of", "load_model", "outline", "pixels_of", "read_photos", "weights_label"]
+__all__ = [
+    "Outline",
+    "Photo",
+    "PhotoFile",
+    "check_logits",
+    "layers_of",
+    "load_model",
+    "outline",
+    "photo_files",
+    "pixels_of",
+    "read_photo",
+    "weights_label",
+]
 
 _SAMPLE = "chelsea"
 _SHARP = 512  # pixels a side, about what a picture shows
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo that has not been read.
+
+    Attributes:
+        source: its path, or what comes with scikit-image.
+        name: where it is from.
+        stem: what its files' names begin with; no two photos share it.
+    """
+
+    source: models.Photo
+    name: str
+    stem: str
 
 
 @dataclass(frozen=True)
@@ -86,18 +114,41 @@ def load_model(name: str, weights: str | None) -> models.Model:
 
     Raises:
         LayerError: there is no such model.
-        WeightsError: its weights cannot be had or do not fit; the message speaks of the option ``--weights``.
+        WeightsError: its weights cannot be had, do not fit or are not finite; the message speaks of the option
+            ``--weights``.
     """
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)  # it would report every attempt to reach the hub, and the error says it all
     try:
         with waiting(f"Loading {name}"):
-            return models.load(name, weights)
+            net = models.load(name, weights)
     except WeightsError as error:
         raise WeightsError(str(error).replace("weights=", "--weights ")) from error
     finally:
         hub.setLevel(level)
+    _check_weights(net)
+    return net
+
+
+def _check_weights(net: models.Model) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(net.variables):
+        if not np.isfinite(leaf).all():
+            name = jax.tree_util.keystr(path[1:], simple=True, separator=".")
+            raise WeightsError(f"the weights of {net.name} hold NaN or infinity in {name}: the file is damaged")
+
+
+def check_logits(logits: Float[np.ndarray, "..."], model: str) -> None:
+    """Refuse to go on from logits that say nothing.
+
+    Raises:
+        WeightsError: one is NaN or infinite.
+    """
+    if not np.isfinite(logits).all():
+        raise WeightsError(
+            f"{model} gives logits that are NaN or infinite, which no class can be read from: its weights are damaged "
+            "or too large"
+        )
 
 
 def weights_label(model: str, weights: str | None) -> str:
@@ -107,29 +158,30 @@ def weights_label(model: str, weights: str | None) -> str:
     return "bundled" if models.weights_source(model) == "bundled" else "pretrained"
 
 
-def read_photos(paths: Sequence[Path] | None, model: Outline) -> list[Photo]:
-    """Photos, resized and cropped as the model wants them.
+def photo_files(paths: Sequence[Path] | None) -> list[PhotoFile]:
+    """The photos to read, each once; without paths, one that comes with scikit-image."""
+    if not paths:
+        return [PhotoFile(models.sample_photo(_SAMPLE), f"{_SAMPLE} (scikit-image)", _SAMPLE)]
+    once = list(dict.fromkeys(paths))
+    return [PhotoFile(path, str(path), stem) for path, stem in zip(once, unique_stems(once), strict=True)]
 
-    Args:
-        paths: of image files; without any, a photo that comes with scikit-image.
-        model: whose images they become.
+
+def read_photo(file: PhotoFile, model: Outline) -> Photo:
+    """A photo, resized and cropped as the model wants it.
 
     Raises:
-        ImageError: one of them cannot be read.
+        ImageError: it cannot be read.
+        ShapeError: it has no pixels.
     """
     size = model.images.shape[1]
     own, shorter = models.input_extents(model.name)
     resize = round(size * shorter / own)
     enlarge = max(1, _SHARP // size)
-
-    def read(source: models.Photo, name: str, stem: str) -> Photo:
-        crop = models.crop(source, size=size, resize=resize)
-        return Photo(name, stem, crop, models.crop(source, size=enlarge * size, resize=enlarge * resize))
-
-    if not paths:
-        return [read(models.sample_photo(_SAMPLE), f"{_SAMPLE} (scikit-image)", _SAMPLE)]
-    once = list(dict.fromkeys(paths))
-    return [read(path, str(path), stem) for path, stem in zip(once, unique_stems(once), strict=True)]
+    image = file.source
+    if isinstance(image, Path):
+        image = photos.decoded(photos.read(image), file.name)
+    crop = models.crop(image, size=size, resize=resize)
+    return Photo(file.name, file.stem, crop, models.crop(image, size=enlarge * size, resize=enlarge * resize))
 
 
 def pixels_of(model: models.Model, photos: Sequence[Photo]) -> Float32[np.ndarray, "N H W 3"]:

@@ -1,20 +1,31 @@
 """What the commands that count work on: batches of images with labels, from photos or from a data set's split."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import typer
 from jaxtyping import Float32, Int32, UInt8
 
-from srd_jax.errors import SRDError
+from srd_jax.errors import DataError
 from srd_jax.models import Model
+from srd_jax.models.labels import nameless, unlike
+from srd_jax.quoting import shortened
 
 from .extras import needing
-from .inputs import Outline, read_photos
+from .inputs import Outline, photo_files, read_photo
+from .terminal import one_line
 
-__all__ = ["Labelled", "filled", "from_data", "from_photos", "normalised"]
+if TYPE_CHECKING:
+    from srd_jax.data.images import Images
+
+__all__ = ["Labelled", "check_classes", "filled", "from_data", "from_photos", "normalised", "only_labelled"]
+
+_SHOWN = 3
+_LONGEST_LABEL = 40
 
 
 @dataclass(frozen=True)
@@ -43,32 +54,81 @@ def from_data(
     size: int | None = None,
     data_dir: Path | None = None,
     manual_dir: Path | None = None,
+    unlabelled: bool = False,
 ) -> tuple[Iterator[Labelled], int]:
     """Batches of a data set's split as a model wants them, and how many images that is.
 
+    Without ``unlabelled``, images that have no label are left out, and so there may be fewer.
+
     Raises:
-        SRDError: the set cannot be had or has another number of classes.
+        DataError: the set cannot be had, has other classes, or no image that is wanted; the last only in its turn.
     """
     with needing("data"):
         from srd_jax import data  # noqa: PLC0415
     source = data.open_source(name, split, data_dir=data_dir, manual_dir=manual_dir)
-    if len(source.labels) != len(model.labels):
-        raise SRDError(f"{model.name} has {len(model.labels)} classes and {name} {len(source.labels)}")
+    check_classes(model, name, source.labels)
     total = len(source) if count is None else min(count, len(source))
     size = size or model.size
     resize = round(size * model.resize / model.size)
-    found = data.batches(source, batch, size=size, resize=resize, stop=total)
+    found = data.batches(source, batch, size=size, resize=resize, stop=total, labelled=not unlabelled)
     return (Labelled(each.images, each.labels, each.boxes) for each in found), total
 
 
-def from_photos(paths: Sequence[Path] | None, model: Outline) -> tuple[Iterator[Labelled], int]:
-    """Photos as one batch without labels, and how many they are; without any, one that comes along.
+def check_classes(model: Model, name: str, labels: Sequence[str]) -> None:
+    """Refuse a data set whose classes are not the model's; where names are unknown, say so on stderr and go on.
+
+    Args:
+        model: the model.
+        name: what to call the data set.
+        labels: names of its classes.
 
     Raises:
-        ImageError: one of them cannot be read.
+        DataError: their number or their names differ.
     """
-    photos = read_photos(paths, model)
-    return iter([Labelled(np.stack([photo.crop for photo in photos]), np.full(len(photos), -1, np.int32))]), len(photos)
+    if len(labels) != len(model.labels):
+        raise DataError(f"{model.name} has {len(model.labels)} classes and {name} {len(labels)}")
+    others = unlike(model.labels, labels)
+    unnamed = [who for who, names in ((model.name, model.labels), (name, labels)) if nameless(names)]
+    if others and unnamed:
+        told = f"only the number of classes is compared: those of {' and of '.join(unnamed)} have no names"
+        typer.echo(one_line(f"srd: {told}"), err=True)
+    elif others:
+        shown = "; ".join(f"{i} is {_quoted(model.labels[i])} and {_quoted(labels[i])}" for i in others[:_SHOWN])
+        raise DataError(
+            f"{model.name} and {name} have other classes, {len(others)} of {len(labels)}: {shown}. Take weights that "
+            f"were trained on {name}"
+        )
+
+
+def _quoted(label: str) -> str:
+    return repr(shortened(label, _LONGEST_LABEL))
+
+
+def from_photos(paths: Sequence[Path] | None, model: Outline, batch: int) -> tuple[Iterator[Labelled], int]:
+    """Batches of photos without labels, and how many photos they are; without any, one that comes along.
+
+    What is counted over photos is not counted over a part of them: the first that cannot be read is an ImageError.
+    """
+    files = photo_files(paths)
+    crops = (read_photo(file, model).crop for file in files)
+
+    def stacked() -> Iterator[Labelled]:
+        while some := list(islice(crops, batch)):
+            yield Labelled(np.stack(some), np.full(len(some), -1, np.int32))
+
+    return stacked(), len(files)
+
+
+def only_labelled(images: "Images") -> "Images":
+    """The same images, but that one without a label cannot be read."""
+
+    def read(place: int) -> tuple[bytes, int]:
+        encoded, label = images.read(place)
+        if label < 0:
+            raise DataError("it has no label")
+        return encoded, label
+
+    return replace(images, read=read)
 
 
 def filled(batch: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:

@@ -3,12 +3,14 @@
 The choices are those of `srd_jax.explain`, written out so that help needs no JAX; None is called "none".
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 __all__ = [
+    "MOST_AT_ONCE",
     "At",
     "Bias",
     "Contrast",
@@ -24,9 +26,22 @@ __all__ = [
     "Split",
     "Target",
     "Weights",
+    "finite",
 ]
 
+MOST_AT_ONCE = 2**16  # images in a batch
 _LARGEST = 4096
+
+
+def finite(value: float | None) -> float | None:
+    """What an option of a number takes beside its range: no NaN, and nothing infinite.
+
+    Raises:
+        typer.BadParameter: it is one.
+    """
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 Bias = Literal["norm", "uniform", "none"]

@@ -11,7 +11,22 @@ import typer
 from srd_jax.errors import DataError
 from srd_jax.files import check_folder, replacing, slug
 
-from .options import Bias, Contrast, Count, DataDir, DataSet, Head, ManualDir, ModelName, Out, Size, Split, Weights
+from .options import (
+    MOST_AT_ONCE,
+    Bias,
+    Contrast,
+    Count,
+    DataDir,
+    DataSet,
+    Head,
+    ManualDir,
+    ModelName,
+    Out,
+    Size,
+    Split,
+    Weights,
+    finite,
+)
 from .terminal import line, progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -67,14 +82,23 @@ def pointing(
     head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
     smooth: Annotated[
         float | None,
-        typer.Option(min=0, help="Standard deviation of the smoothing in pixels.", show_default="a 32nd of the side"),
+        typer.Option(
+            min=0.1,
+            max=64,
+            callback=finite,
+            help="Standard deviation of the smoothing in pixels.",
+            show_default="a 32nd of the side",
+        ),
     ] = None,
     size: Size = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 50,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0,
     out: Out = Path("srd-out"),
 ) -> None:
-    """Play the pointing game on a set with boxes: does the highest point of the true class's map lie in the box?"""
+    """Play the pointing game on a set with boxes: does the highest point of the true class's map lie in the box?
+
+    Images without a label are left out.
+    """
     check_folder(out)
 
     from srd_jax.charts import draw_contact_sheet  # noqa: PLC0415
@@ -90,10 +114,13 @@ def pointing(
     with progress_bar() as progress:
         task = progress.add_task("Pointing", total=total)
         played = measure(
-            net, batches, total, batch, options=options, sigma=sigma, seed=seed,
+            net, batches, batch, options=options, sigma=sigma, seed=seed,
             advance=lambda done: progress.advance(task, done),
         )  # fmt: skip
 
+    if len(played.right) < total:
+        line(f"{total - len(played.right)} of {total} images have no label and are left out")
+    total = len(played.right)
     label = weights_label(model, weights)
     summary = {name: _summary(hits, played) for name, hits in played.hits.items()}
     name = f"{slug(data)}_{net.name}_pointing"
@@ -146,7 +173,6 @@ def pointing(
 def measure(
     net: "Model",
     batches: "Iterable[Labelled]",
-    total: int,
     batch: int,
     *,
     options: Mapping[str, Any],
@@ -159,7 +185,6 @@ def measure(
     Args:
         net: the model.
         batches: images with labels and boxes.
-        total: how many images there are.
         batch: how many are run at a time; shorter batches are filled up.
         options: of `srd_jax.explain`.
         sigma: standard deviation of the smoothing in pixels.
@@ -176,6 +201,7 @@ def measure(
     import srd_jax as srd  # noqa: PLC0415
     from srd_jax.metrics import blurred, pointing_game  # noqa: PLC0415
 
+    from .inputs import check_logits  # noqa: PLC0415
     from .labelled import filled, normalised  # noqa: PLC0415
 
     explain = srd.explain(net.apply, **options)
@@ -194,37 +220,39 @@ def measure(
         hits = {name: pointing_game(heat, boxes) for name, heat in maps.items()}
         hits[CENTRE] = pointing_game(jnp.broadcast_to(middle, maps[SRD].shape), boxes)
         hits[ANYWHERE] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / (height * width)
-        return hits, maps, jnp.argmax(logits, -1) == labels
+        return hits, maps, logits
 
-    chosen = np.sort(np.random.default_rng(seed).choice(total, min(_EXAMPLES, total), replace=False))
+    rng = np.random.default_rng(seed)
     found: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
-    shown: dict[str, list[np.ndarray]] = {name: [] for name in MAPS}
     right: list[np.ndarray] = []
-    examples: list[tuple[np.ndarray, np.ndarray, int]] = []
-    start = 0
+    examples: list[tuple[np.ndarray, np.ndarray, int, dict[str, np.ndarray]]] = []
+    count = 0
     for each in batches:
         real = len(each.labels)
         if each.boxes is None or not np.isfinite(each.boxes).all():
             raise DataError("the pointing game needs a box for every image, and this set has images without one")
         boxes = np.round(each.boxes).astype(np.int32)
         images = normalised(net, filled(each.images, batch))
-        hits, maps, correct = play(net.variables, images, filled(each.labels, batch), filled(boxes, batch))
+        hits, maps, logits = play(net.variables, images, filled(each.labels, batch), filled(boxes, batch))
+        check_logits(np.asarray(logits), net.name)
         for name, values in hits.items():
             found[name].append(np.asarray(values, np.float32)[:real])
-        right.append(np.asarray(correct)[:real])
-        for place in chosen[(chosen >= start) & (chosen < start + real)] - start:
-            examples.append((each.images[place], boxes[place], int(each.labels[place])))
-            for name, heat in maps.items():
-                shown[name].append(np.asarray(heat)[place])
-        start += real
+        right.append(np.asarray(logits)[:real].argmax(-1) == each.labels)
+        for row in range(real):
+            count += 1
+            # a sample of a sequence whose length is not known before it ends: Vitter's algorithm R
+            place = len(examples) if count <= _EXAMPLES else int(rng.integers(count))
+            if place < _EXAMPLES:
+                own = {name: np.asarray(heat)[row] for name, heat in maps.items()}
+                examples[place : place + 1] = [(each.images[row], boxes[row], int(each.labels[row]), own)]
         advance(real)
-    pixels, corners, targets = zip(*examples, strict=True)
+    pixels, corners, targets, shown = zip(*examples, strict=True)
     return Played(
         {name: np.concatenate(parts) for name, parts in found.items()},
         np.concatenate(right),
         np.stack(pixels),
         np.stack(corners),
-        {name: np.stack(maps) for name, maps in shown.items()},
+        {name: np.stack([maps[name] for maps in shown]) for name in MAPS},
         np.array(targets),
     )
 

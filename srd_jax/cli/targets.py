@@ -9,6 +9,9 @@ from srd_jax.errors import TargetError
 __all__ = ["Rank", "parse", "resolve"]
 
 
+_DIGITS = 5
+
+
 @dataclass(frozen=True)
 class Rank:
     """The class with the rank-th largest logit, from 1."""
@@ -17,10 +20,16 @@ class Rank:
 
 
 def parse(targets: Sequence[str]) -> list[str | Rank]:
-    """Each target once; topK stands for the K likeliest classes, anything else is left as it is."""
+    """Each target once; topK stands for the K likeliest classes, anything else is left as it is.
+
+    Raises:
+        TargetError: more likeliest classes than a model can have.
+    """
     wanted: list[str | Rank] = []
     for each in targets:
-        top = re.fullmatch(r"top([1-9]\d{0,8})", each.strip().casefold())
+        top = re.fullmatch(r"top([1-9]\d*)", each.strip().casefold())
+        if top and len(top[1]) > _DIGITS:
+            raise TargetError(f"top{top[1]} is more than there is: no model has so many classes")
         wanted += [Rank(rank + 1) for rank in range(int(top[1]))] if top else [each]
     return list(dict.fromkeys(wanted))
 

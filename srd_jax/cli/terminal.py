@@ -18,9 +18,23 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["extents", "line", "one_line", "printable", "progress_bar", "show", "table", "throughput_bar", "waiting"]
+from srd_jax.quoting import shortened
+
+__all__ = [
+    "extents",
+    "line",
+    "one_line",
+    "printable",
+    "problem",
+    "progress_bar",
+    "show",
+    "table",
+    "throughput_bar",
+    "waiting",
+]
 
 _LISTED = 3
+_LONGEST_WORD = 200
 _PLAIN_WIDTH = 120  # of tables that go into a file or another program
 
 
@@ -30,8 +44,12 @@ def printable(text: str) -> str:
 
 
 def one_line(message: str) -> str:
-    """A message in one line; of a list below a headline, its first items and how many more there are."""
-    lines = [printable(" ".join(part.split())) for part in message.splitlines() if part.strip()]
+    """A message in one line; of a list below a headline, its first items and how many more there are.
+
+    Of a word so long that it would hide the message, such as a number of a thousand digits, both ends are shown.
+    """
+    parts = (map(printable, part.split()) for part in message.splitlines() if part.strip())
+    lines = [" ".join(shortened(word, _LONGEST_WORD) for word in words) for words in parts]
     head, items = lines[:1], lines[1:]
     if len(items) > _LISTED + 1:
         items = [*items[:_LISTED], f"and {len(items) - _LISTED} more"]
@@ -52,7 +70,9 @@ def table(
     made = Table(title=Text(printable(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         is_text = index in text_columns
-        made.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+        made.add_column(
+            Text(printable(column)), justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold"
+        )
     for row in rows:
         made.add_row(*(Text(printable(cell)) for cell in row))
     return made
@@ -77,6 +97,11 @@ def line(text: str, style: str = "") -> None:
     Console().print(Text(printable(text), style=style), soft_wrap=True)
 
 
+def problem(text: str, progress: Progress) -> None:
+    """Print what is wrong with one of many inputs as one line on stderr, above a progress bar."""
+    progress.console.print(Text(f"srd: {one_line(text)}"), soft_wrap=True)
+
+
 def progress_bar() -> Progress:
     """A progress bar on stderr that vanishes when it is done, and is nothing where stderr is no terminal."""
     return _progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -98,7 +123,7 @@ def throughput_bar() -> Progress:
 def waiting(what: str) -> Progress:
     """The same for one task of unknown length."""
     made = _progress()
-    made.add_task(what, total=None)
+    made.add_task(printable(what), total=None)
     return made
 
 
@@ -106,7 +131,7 @@ def _progress(*columns: ProgressColumn) -> Progress:
     console = Console(stderr=True)
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         *columns,
         console=console,
         transient=True,

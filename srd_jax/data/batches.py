@@ -3,7 +3,6 @@
 Both are functions of a place in the sequence and a seed alone, so work that was interrupted goes on where it stopped.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 from PIL import Image
 
+from srd_jax.errors import DataError
 from srd_jax.models import photos
 
 from .sources import Example, Source
@@ -27,7 +27,7 @@ class Batch:
 
     Attributes:
         images: (N, size, size, 3) uint8.
-        labels: (N,) class indices.
+        labels: (N,) class indices, -1 where unknown.
         boxes: (N, 4) row0, col0, row1, col1 of the object in pixels of ``images``, the last ones exclusive; NaN where
             unknown.
         names: what the data set calls the images.
@@ -40,7 +40,14 @@ class Batch:
 
 
 def batches(
-    source: Source, batch: int, *, size: int, resize: int, start: int = 0, stop: int | None = None
+    source: Source,
+    batch: int,
+    *,
+    size: int,
+    resize: int,
+    start: int = 0,
+    stop: int | None = None,
+    labelled: bool = False,
 ) -> Iterator[Batch]:
     """Batches in the source's order, the last one shorter where the number of images is no multiple.
 
@@ -51,21 +58,30 @@ def batches(
         resize: length of the shorter side before it.
         start: place of the first image.
         stop: place after the last image; by default the end.
+        labelled: leave out the images whose class is unknown.
 
     Raises:
         ImageError: an image cannot be decoded.
+        DataError: only images whose class is known are wanted, and there are none.
     """
     stop = len(source) if stop is None else min(stop, len(source))
-    examples = grain.MapDataset.source(source)[start:stop].map(lambda example: _evaluated(example, size, resize))
+    wanted = grain.MapDataset.source(source)[start:stop]
+    if labelled:
+        wanted = wanted.filter(lambda example: example.label >= 0)
+    examples = wanted.map(lambda each: _evaluated(source, each, size, resize))
     ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * batch)
     pending: list[tuple[np.ndarray, Example, np.ndarray]] = []
+    nothing = True
     for item in examples.to_iter_dataset(ahead):
+        nothing = False
         pending.append(item)
         if len(pending) == batch:
             yield _stack(pending)
             pending = []
     if pending:
         yield _stack(pending)
+    if labelled and nothing:
+        raise DataError(f"no image of {source.name} has a label")
 
 
 def training_batches(
@@ -90,6 +106,10 @@ def training_batches(
         start: first step.
         stop: step after the last.
         shard: which part of every batch, and of how many.
+
+    Raises:
+        ImageError: an image cannot be decoded.
+        DataError: the class of an image is unknown.
     """
     place, shards = shard
     sequence = (
@@ -97,7 +117,7 @@ def training_batches(
         .seed(seed)
         .shuffle()
         .repeat(None, reseed_each_epoch=True)
-        .random_map(lambda example, rng: (augmented(example.encoded, rng, size, smallest_area), example.label))
+        .random_map(lambda example, rng: (_augmented(source, example, rng, size, smallest_area), example.label))
     )
     mine = sequence[start * batch + place : stop * batch : shards]
     ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * batch // shards)
@@ -112,11 +132,9 @@ def training_batches(
 
 
 def augmented(
-    encoded: bytes, rng: np.random.Generator, size: int, smallest_area: float
+    image: Image.Image, rng: np.random.Generator, size: int, smallest_area: float
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """A random crop of an encoded image, of random area and aspect (3:4 to 4:3), resized, mirrored half of the time."""
-    with Image.open(io.BytesIO(encoded)) as opened:
-        image = opened.convert("RGB")
+    """A random crop of an RGB image, of random area and aspect (3:4 to 4:3), resized, mirrored half of the time."""
     width, height = image.size
     area = width * height * rng.uniform(smallest_area, 1)
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
@@ -127,11 +145,23 @@ def augmented(
     return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
 
 
-def _evaluated(example: Example, size: int, resize: int) -> tuple[np.ndarray, Example, np.ndarray]:
+def _augmented(
+    source: Source, example: Example, rng: np.random.Generator, size: int, smallest_area: float
+) -> UInt8[np.ndarray, "size size 3"]:
+    if example.label < 0:
+        raise DataError(f"image {example.name} of {source.name} has no label, and nothing can be learnt from it")
+    return augmented(_decoded(source, example), rng, size, smallest_area)
+
+
+def _decoded(source: Source, example: Example) -> Image.Image:
+    return photos.decoded(example.encoded, f"{source.name}: {example.name}")
+
+
+def _evaluated(source: Source, example: Example, size: int, resize: int) -> tuple[np.ndarray, Example, np.ndarray]:
     """The centre crop, and the object's box in its pixels."""
-    with photos.decoded(example.encoded, example.name) as image:
-        width, height = image.size
-        crop = photos.crop(image, size=size, resize=resize)
+    image = _decoded(source, example)
+    width, height = image.size
+    crop = photos.crop(image, size=size, resize=resize)
     scale = resize / min(width, height)
     offset = np.array([(int(height * scale) - size) / 2, (int(width * scale) - size) / 2], np.float32)
     corners = example.box.reshape(2, 2) * np.array([height * scale, width * scale], np.float32) - offset

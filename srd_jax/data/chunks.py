@@ -11,6 +11,7 @@ from PIL import Image
 
 from srd_jax.models import photos
 
+from .checksums import image_checksum
 from .images import NO_LABEL, Images
 
 __all__ = ["Chunk", "chunks"]
@@ -29,6 +30,7 @@ class Chunk:
         inputs: (chunk size, H, W, 3), what the model takes.
         labels: (chunk size,) class indices, `NO_LABEL` where unknown.
         problems: by row, why an image cannot be read.
+        checksums: of the images, None where there was nothing to read.
     """
 
     index: int
@@ -37,6 +39,7 @@ class Chunk:
     inputs: Float32[np.ndarray, "n H W 3"]
     labels: Int32[np.ndarray, " n"]
     problems: Mapping[int, str]
+    checksums: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ class _Row:
     pixels: Float32[np.ndarray, "H W 3"] | None
     label: int
     problem: str
+    checksum: str | None
 
 
 def chunks(
@@ -76,21 +80,25 @@ def chunks(
         inputs = np.zeros((chunk, size, size, 3), np.float32)
         labels = np.full(chunk, NO_LABEL, np.int32)
         problems: dict[int, str] = {}
+        checksums: list[str | None] = []
         for row in range(stop - start):
             found = next(rows)
             labels[row] = found.label
+            checksums.append(found.checksum)
             if found.pixels is None:
                 problems[row] = found.problem
             else:
                 inputs[row] = found.pixels
-        yield Chunk(index, start, stop - start, inputs, labels, problems)
+        yield Chunk(index, start, stop - start, inputs, labels, problems, tuple(checksums))
 
 
 def _row(images: Images, place: int, prepare: Callable[[Image.Image], np.ndarray]) -> _Row:
+    checksum = None
     try:
         encoded, label = images.read(place)
+        checksum = image_checksum(encoded, label)
         with photos.decoded(encoded, "it") as image:
-            return _Row(prepare(image), label, "")
+            return _Row(prepare(image), label, "", checksum)
     except Exception as error:  # what decoders raise of a damaged file depends on the format and on the damage
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return _Row(None, NO_LABEL, re.sub(r" <_io\.BytesIO[^>]*>", "", reason))
+        return _Row(None, NO_LABEL, re.sub(r" <_io\.BytesIO[^>]*>", "", reason), checksum)

@@ -1,16 +1,24 @@
 """Images to be worked through one after the other: of a folder, of a list, or of a data set's split."""
 
+import codecs
+import os
+import re
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from srd_jax.errors import DataError
+from srd_jax.files import read_regular
+from srd_jax.models import photos
 
 from .sources import Source
 
 __all__ = ["NO_LABEL", "SUFFIXES", "Images", "from_folder", "from_list", "from_source"]
 
 NO_LABEL = -1
+_BLANK = " \t"
+_LARGEST_LIST = 2**28  # bytes, some millions of paths
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
@@ -23,12 +31,14 @@ class Images:
         ids: what each of them is called in results and messages.
         labels: class names in the order of the label indices, None where the images have no labels.
         read: place -> (the file's bytes, class index or `NO_LABEL`).
+        left_out: what there is besides in a folder, in words.
     """
 
     name: str
     ids: tuple[str, ...]
     labels: tuple[str, ...] | None
     read: Callable[[int], tuple[bytes, int]]
+    left_out: str = ""
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -36,7 +46,9 @@ class Images:
 
 
 def from_folder(folder: Path) -> Images:
-    """The image files in a folder and in those below it, sorted by path; hidden ones are left out.
+    """The image files in a folder and in those below it, sorted by path.
+
+    Hidden files and folders are left out, as is what a link to a folder leads to: it may lead back.
 
     Args:
         folder: its files are images where their names end as one of `SUFFIXES`.
@@ -44,28 +56,46 @@ def from_folder(folder: Path) -> Images:
     Raises:
         DataError: there are none.
     """
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.casefold() in SUFFIXES)
-    shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
-    paths = sorted(path.as_posix() for path in shown if (folder / path).is_file())
+    paths: list[str] = []
+    besides: dict[str, list[str]] = {}
+
+    def leave(kind: str, path: str | Path) -> None:
+        besides.setdefault(kind, []).append(Path(path).relative_to(folder).as_posix())
+
+    for parent, folders, files in os.walk(folder, onerror=lambda error: leave("unreadable folders", error.filename)):
+        for name in [*folders, *files]:
+            path = Path(parent, name)
+            kind = _no_image(path)
+            if kind:
+                leave(kind, path)
+            elif name in files:
+                paths.append(path.relative_to(folder).as_posix())
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    left_out = ", ".join(f"{kind} ({len(of)}, first {min(of)})" for kind, of in sorted(besides.items()))
     if not paths:
-        raise DataError(f"there is no image in {folder}, neither {', '.join(sorted(SUFFIXES))}")
-    return _files(folder, paths, str(folder.resolve()))
+        reason = f"; left out: {left_out}" if left_out else ""
+        raise DataError(f"there is no image in {folder}, neither {', '.join(sorted(SUFFIXES))}{reason}")
+    return _files(folder, sorted(paths), str(folder.resolve()), left_out)
 
 
 def from_list(file: Path) -> Images:
     """The image files that a text file names, one a line and in its order; empty lines say nothing.
 
     Args:
-        file: its paths start from the folder that it is in.
+        file: its paths start from the folder that it is in, and its lines end as on Unix, Windows or old Macs. It is
+            UTF-8, or UTF-16 after a byte-order mark; names in no such encoding are taken byte by byte.
 
     Raises:
         DataError: it is no text, or empty.
     """
+    if file.suffix.casefold() in SUFFIXES:
+        raise DataError(f"{file} cannot be read as a list of images: it is called as one image is")
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as a list of images ({error})") from error
-    paths = [line.strip() for line in lines if line.strip()]
+        lines = re.split(r"\r\n|\r|\n", _text(read_regular(file, _LARGEST_LIST)))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{file} cannot be read as a list of images ({reason})") from error
+    paths = [line.strip(_BLANK) for line in lines if line.strip(_BLANK)]
     if not paths:
         raise DataError(f"{file} names no image")
     return _files(file.parent, paths, str(file.resolve()))
@@ -91,5 +121,35 @@ def from_source(source: Source, split: str) -> Images:
     return Images(source.name, tuple(f"{split}:{place}" for place in range(len(source))), source.labels, read)
 
 
-def _files(folder: Path, paths: Sequence[str], name: str) -> Images:
-    return Images(name, tuple(paths), None, lambda place: ((folder / paths[place]).read_bytes(), NO_LABEL))
+def _no_image(path: Path) -> str:
+    """As what something in a folder is left out, empty if it is not."""
+    if path.name.startswith("."):
+        return "hidden"
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "broken links" if path.is_symlink() else "unreadable files"
+    if stat.S_ISDIR(mode):
+        return "links to folders" if path.is_symlink() else ""
+    if path.suffix.casefold() not in SUFFIXES:
+        return "other names"
+    return "" if stat.S_ISREG(mode) else "no regular files"
+
+
+def _text(content: bytes) -> str:
+    """A list's text; like the names of files, it may hold bytes that are not UTF-8.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16")
+    else:
+        text = os.fsdecode(content.removeprefix(codecs.BOM_UTF8))
+    if "\0" in text:
+        raise ValueError("it is no text")
+    return text
+
+
+def _files(folder: Path, paths: Sequence[str], name: str, left_out: str = "") -> Images:
+    return Images(name, tuple(paths), None, lambda place: (photos.read(folder / paths[place]), NO_LABEL), left_out)

@@ -1,8 +1,11 @@
 """Data sets by name: any TFDS classification set with random access, its images still encoded."""
 
+import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +14,10 @@ import tensorflow_datasets as tfds
 from jaxtyping import Float32
 
 from srd_jax.errors import DataError
+from srd_jax.models.labels import readable
 from srd_jax.suggest import did_you_mean
 
-from . import tiny_imagenet
+from . import tiny_imagenet  # noqa: F401  # it registers its set with TFDS
 
 __all__ = ["Example", "Source", "open_source"]
 
@@ -26,7 +30,7 @@ class Example:
 
     Attributes:
         encoded: the file's bytes.
-        label: class index.
+        label: class index, -1 where it is unknown.
         box: (ymin, xmin, ymax, xmax) of the object as fractions of the image's extent, NaN where unknown.
         name: what the data set calls it, or its place in the split.
     """
@@ -60,18 +64,22 @@ class Source:
 
         Raises:
             IndexError: there is none.
+            DataError: it cannot be read.
         """
         if not 0 <= index < len(self.records):
             raise IndexError(f"{self.name} has no image {index}")
-        record = self.records[index]
-        box = np.asarray(record.get("box", np.full(4, np.nan)), np.float32)
-        name = record.get("file", record.get("file_name", str(index)))
-        return Example(
-            bytes(record["image"]),
-            int(record["label"]),
-            box if box[2] > box[0] else np.full(4, np.nan, np.float32),
-            name.decode() if isinstance(name, bytes) else str(name),
-        )
+        try:
+            record = self.records[index]
+            box = np.asarray(record.get("box", np.full(4, np.nan)), np.float32)
+            name = record.get("file", record.get("file_name", str(index)))
+            return Example(
+                bytes(record["image"]),
+                int(record["label"]),
+                box if box[2] > box[0] else np.full(4, np.nan, np.float32),
+                name.decode() if isinstance(name, bytes) else str(name),
+            )
+        except Exception as error:  # what a damaged file raises, or gives in place of values, depends on the damage
+            raise DataError(f"image {index} of {self.name} cannot be read ({_reason(error)})") from error
 
 
 def open_source(
@@ -94,27 +102,35 @@ def open_source(
     """
     builder = _builder(name, data_dir)
     features = builder.info.features or {}
-    if "image" not in features or "label" not in features:
+    label = dict(features).get("label")
+    if "image" not in features or not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
         raise DataError(f"{name} is not a set of images with labels: it has {', '.join(features) or 'no features'}")
     _prepare(builder, manual_dir)
-    base = re.split(r"[\[+]", split)[0]
-    if base not in builder.info.splits:
-        raise DataError(f"{name} has no split {base!r}; {did_you_mean(base, list(builder.info.splits))}")
-    records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-    return Source(f"{name} {split}", _labels(name, features["label"].names), records)
+    for part in split.split("+"):
+        base = part.partition("[")[0].strip()
+        if base not in builder.info.splits:
+            raise DataError(f"{name} has no split {base!r}; {did_you_mean(base, list(builder.info.splits))}")
+    try:
+        records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+    except Exception as error:  # TFDS raises many kinds, of splits as of files
+        raise DataError(f"{split} of {name} cannot be opened ({_reason(error)})") from error
+    return Source(f"{name} {split}", readable(label.names), records)
 
 
 def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+    if re.search(r":(?![\d*])", name):  # a version may follow a colon; all else is an address, or another catalogue
+        raise DataError(f"there is no data set {name!r} in TFDS: its names have no such colon")
     try:
         return tfds.builder(name, data_dir=data_dir and os.fspath(data_dir), file_format=FORMAT)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        raise DataError(f"there is no data set {name!r} in TFDS ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # of the name, the version, the folder, or of a module that the set needs
+        raise DataError(f"there is no data set {name!r} in TFDS ({_reason(error)})") from error
 
 
 def _prepare(builder: Any, manual_dir: str | os.PathLike[str] | None) -> None:
     config = tfds.download.DownloadConfig(manual_dir=manual_dir and os.fspath(manual_dir))
     try:
-        builder.download_and_prepare(download_config=config, file_format=FORMAT)
+        with _quiet():
+            builder.download_and_prepare(download_config=config, file_format=FORMAT)
     except Exception as error:  # what TFDS raises depends on the set: downloads, archives, disks
         hint = (
             f" Files it needs: {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}" if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else ""
@@ -122,7 +138,20 @@ def _prepare(builder: Any, manual_dir: str | os.PathLike[str] | None) -> None:
         raise DataError(f"{builder.name} could not be prepared: {error}.{hint}") from error
 
 
-def _labels(name: str, names: Sequence[str]) -> tuple[str, ...]:
-    if name == tiny_imagenet.TinyImagenet200.name:
-        return tuple(label for _, label in tiny_imagenet.tiny_imagenet_classes())
-    return tuple(label.replace("_", " ") for label in names)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """TFDS's announcements kept out of what is printed, and its progress bars where nobody watches them."""
+    with redirect_stdout(io.StringIO()):
+        if sys.stderr is not None and sys.stderr.isatty():
+            yield
+        else:
+            tfds.disable_progress_bar()
+            try:
+                yield
+            finally:
+                tfds.enable_progress_bar()
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error's message."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

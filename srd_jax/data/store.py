@@ -2,13 +2,13 @@
 
 The arrays are Zarr, version 3, which xarray and the zarr package read as well, and tensorstore writes them: it comes
 with Orbax, a chunk takes its name only once it is complete, and the names of unfinished files depend on nothing but the
-chunk, so that writing again leaves none behind. A chunk's ``status`` is written after everything else of it; whoever
-finds the status finds the rest. Chunks share no file: several processes can write theirs at the same time.
+chunk, so that writing again leaves none behind. A chunk's ``status`` is written after its arrays; whoever finds the
+status finds the rest. The checksums of its files and of its images come last, and only what they prove is kept when a
+run goes on. Chunks share no file: several processes can write theirs at the same time.
 """
 
-import json
-import operator
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,34 +17,36 @@ from typing import Any
 
 import numpy as np
 import tensorstore as ts
-from jaxtyping import Float, Int32, Shaped, UInt8
+from jaxtyping import Float, Int32, UInt8
 
 from srd_jax.errors import DataError, SRDError
+from srd_jax.files import read_regular
+
+from .checksums import checksum, file_checksum, is_there
+from .recipe import IDS, RUN, differences, encoded, parsed, read_ids, read_run
+from .stored import ARRAYS, GROUP, NOT_DONE, STATUS, StoredArray, chunk_file, location, metadata, reason
 
 __all__ = [
     "DONE",
     "NOT_DONE",
+    "SHEET",
     "UNREADABLE",
     "Maps",
+    "Noted",
     "Rows",
     "StoredArray",
     "Writer",
     "open_maps",
     "prepare_store",
+    "strangers",
     "write_file",
 ]
 
-NOT_DONE, DONE, UNREADABLE = 0, 1, 2
-RUN, IDS, GROUP = "run.json", "ids.json", "zarr.json"
-_STATUS = "status"
-_ARRAYS: Mapping[str, tuple[str | None, tuple[str, ...], Any]] = {
-    "maps": (None, ("image", "target", "row", "column"), "NaN"),
-    "targets": ("int32", ("image", "target"), -1),
-    "scores": ("float32", ("image", "target"), "NaN"),
-    "predicted": ("int32", ("image",), -1),
-    _STATUS: ("uint8", ("image",), NOT_DONE),
-}
-"""By name: dtype, or None for that of the maps; axes; what stands where nothing was written."""
+DONE, UNREADABLE = 1, 2
+SHEET = "sheet.png"
+_CHECKSUMS = "checksums"
+_NOTE = 2**10  # bytes at most of what is noted of an image, or of a chunk's files
+_UNFINISHED = ".__lock"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,7 @@ class Rows:
         scores: its logit.
         predicted: the class with the largest logit.
         status: `DONE` or `UNREADABLE`.
+        checksums: of the images, None where there was nothing to read.
     """
 
     maps: Float[np.ndarray, "n K H W"]
@@ -64,45 +67,23 @@ class Rows:
     scores: Float[np.ndarray, "n K"]
     predicted: Int32[np.ndarray, " n"]
     status: UInt8[np.ndarray, " n"]
+    checksums: tuple[str | None, ...]
 
 
-class StoredArray:
-    """An array on disk that is read where it is indexed, as NumPy does along its first axis.
+@dataclass(frozen=True)
+class Noted:
+    """What there is of a chunk.
 
     Attributes:
-        shape: as NumPy's.
-        dtype: as NumPy's.
+        images: checksums of the images that it was made of, None where one could not be read; None in place of all of
+            them where the chunk is not whole.
+        damaged: the first of its files that is lost or not as it was written, "" where there is none.
+        unreadable: rows without maps.
     """
 
-    def __init__(self, stored: Any) -> None:
-        self._stored = stored
-        self.shape: tuple[int, ...] = tuple(stored.shape)
-        self.dtype: np.dtype[Any] = stored.dtype.numpy_dtype
-
-    def __len__(self) -> int:
-        """Extent along the first axis."""
-        return self.shape[0]
-
-    def __getitem__(self, index: Any) -> Any:
-        """Values at an index: only the chunks that hold its rows are read.
-
-        Args:
-            index: an int, a slice, or an array of ints or booleans; after a comma, what NumPy takes for other axes.
-
-        Raises:
-            IndexError: there are no such rows.
-        """
-        rows, *rest = index if isinstance(index, tuple) else (index,)
-        places = np.arange(len(self))[rows]
-        if places.ndim == 0:
-            values = self._stored[operator.index(places)].read().result()
-            return values[tuple(rest)]
-        values = self._stored[places].read().result() if places.size else np.empty((0, *self.shape[1:]), self.dtype)
-        return values[(slice(None),) * places.ndim + tuple(rest)] if rest else values
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Shaped[np.ndarray, "..."]:
-        """All values."""
-        return np.asarray(self[:], dtype=dtype)
+    images: tuple[str | None, ...] | None
+    damaged: str = ""
+    unreadable: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,16 +125,14 @@ def open_maps(path: str | os.PathLike[str]) -> Maps:
         path: its folder.
 
     Raises:
-        DataError: it holds no maps.
+        DataError: it holds no maps, or a file that says what they are is lost or damaged; so does reading a chunk that
+            is.
     """
     folder = Path(path)
-    try:
-        run, ids = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (RUN, IDS))
-        arrays = {name: StoredArray(ts.open(_location(folder, name), read=True).result()) for name in _ARRAYS}
-    except (OSError, ValueError) as error:
-        reason = str(error).split(" [")[0]  # tensorstore adds its whole specification
-        raise DataError(f"{folder} holds no maps that srd batch has begun ({reason})") from error
-    return Maps(ids=tuple(ids), run=run, **arrays)
+    run = read_run(folder)
+    if run is None:
+        raise DataError(f"{folder} holds no maps that srd batch has begun (there is no {RUN})")
+    return Maps(ids=read_ids(folder, run), run=run, **{name: StoredArray(folder, name, run) for name in ARRAYS})
 
 
 class Writer:
@@ -161,38 +140,80 @@ class Writer:
 
     Attributes:
         chunk: images in each.
+        chunks: how many there are.
         dtype: of the maps.
-        status: (N,) what was there when it was opened.
     """
 
-    def __init__(self, folder: Path, run: Mapping[str, Any], shape: tuple[int, int, int, int], chunk: int) -> None:
-        self._folder, self.chunk, self.dtype = folder, chunk, np.dtype(run["dtype"])
+    def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
+        self._folder, self._images = folder, int(run["images"])
+        self.chunk, self.dtype = int(run["batch"]), np.dtype(run["dtype"])
+        self.chunks = -(-self._images // self.chunk)
         with _writing(folder):
-            opening = {name: ts.open(_specification(folder, name, run["dtype"], shape, chunk)) for name in _ARRAYS}
+            opening = {name: ts.open(location(folder, name, run)) for name in ARRAYS}
             self._arrays = {name: opened.result() for name, opened in opening.items()}
-            self.status: UInt8[np.ndarray, " N"] = self._arrays[_STATUS].read().result()
-
-    def missing(self) -> list[int]:
-        """Indices of the chunks that are not complete."""
-        return [
-            int(start) // self.chunk for start in np.arange(0, len(self.status), self.chunk) if not self.status[start]
-        ]
 
     def write(self, index: int, rows: Rows) -> None:
-        """Write a chunk: its status after everything else is on disk.
+        """Write a chunk: its status after its arrays are on disk, and last what proves that it is whole.
 
         Raises:
             SRDError: it cannot be written.
         """
-        where = slice(index * self.chunk, index * self.chunk + len(rows.status))
+        self.withdraw([index])  # or of the last chunk, which is not full, tensorstore would keep what lies after it
         with _writing(self._folder):
-            parts = [self._arrays[name][where].write(getattr(rows, name)) for name in _ARRAYS if name != _STATUS]
+            parts = [self._arrays[name][self._where(index)].write(getattr(rows, name)) for name in ARRAYS
+                     if name != STATUS]  # fmt: skip
             for part in parts:
                 part.result()
-            self._arrays[_STATUS][where].write(rows.status).result()
+            self._arrays[STATUS][self._where(index)].write(rows.status).result()
+        note = {"files": self._files(index), "images": list(rows.checksums)}
+        write_file(self._folder, _note(index), encoded(note))
+
+    def noted(self, index: int) -> Noted:
+        """What there is of a chunk.
+
+        Raises:
+            DataError: there is something else in the place of one of its files, or it cannot be read.
+        """
+        files, where = self._files(index), self._where(index)
+        if not is_there(self._folder / _note(index)):
+            return Noted(None, _note(index) if files[STATUS] else "")  # without both it was not made, or not to its end
+        try:
+            content = read_regular(self._folder / _note(index), _NOTE * (self.chunk + 1))
+            note = parsed(content)
+            before, images = dict(note["files"]), tuple(note["images"])
+            as_written = content == encoded({"files": before, "images": images})
+        except (OSError, ValueError, TypeError, KeyError):
+            as_written = False
+        if not as_written or len(images) != where.stop - where.start:
+            return Noted(None, _note(index))
+        for name, found in files.items():
+            if found is None or found != before.get(name):
+                return Noted(None, chunk_file(name, index))
+        with _writing(self._folder):
+            status = self._arrays[STATUS][where].read().result()
+        return Noted(images, "", tuple(int(row) for row in np.flatnonzero(status == UNREADABLE)))
+
+    def withdraw(self, indices: Sequence[int]) -> None:
+        """Let chunks count as not made: their files go, the status first.
+
+        Raises:
+            SRDError: it cannot be written.
+        """
+        with _writing(self._folder):
+            for index in indices:
+                for name in (*(chunk_file(array, index) for array in reversed(ARRAYS)), _note(index)):
+                    (self._folder / name).unlink(missing_ok=True)
+
+    def _files(self, index: int) -> dict[str, str | None]:
+        return {name: file_checksum(self._folder / chunk_file(name, index)) for name in ARRAYS}
+
+    def _where(self, index: int) -> slice:
+        return slice(index * self.chunk, min((index + 1) * self.chunk, self._images))
 
 
-def prepare_store(folder: Path, run: Mapping[str, Any], ids: Sequence[str], *, resume: bool, write: bool) -> None:
+def prepare_store(
+    folder: Path, run: Mapping[str, Any], ids: Sequence[str], *, resume: bool, write: bool
+) -> tuple[str, ...]:
     """Find out whether maps can go into a folder, and begin it.
 
     Args:
@@ -202,24 +223,31 @@ def prepare_store(folder: Path, run: Mapping[str, Any], ids: Sequence[str], *, r
         resume: whether it may have been begun.
         write: whether this process begins it; it does so where others have looked already.
 
+    Returns:
+        The files of a store that was begun which are lost or damaged; they are written again.
+
     Raises:
         SRDError: it may not be used, or cannot be written to.
     """
-    begun = _begun(folder)
+    begun = read_run(folder)
     if begun and not resume:
         raise SRDError(f"{folder} exists already: --resume goes on with it, or choose another folder")
-    if begun is None and folder.exists() and _foreign(folder):
-        raise SRDError(f"{folder} holds other files than maps: choose another folder")
-    if begun:
-        other = [f"{key} {_brief(begun.get(key))}, not {_brief(run.get(key))}" for key in sorted({*begun, *run})
-                 if begun.get(key) != run.get(key)]  # fmt: skip
-        if other:
-            raise SRDError(f"{folder} was begun with another {'; '.join(other)}: --resume goes on with the same only")
-    if write:
-        group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
-        for name, content in ((RUN, run), (IDS, list(ids)), (GROUP, group)):
-            if not (folder / name).is_file():
-                write_file(folder, name, json.dumps(content, indent=1, ensure_ascii=False).encode())
+    if begun is None and folder.exists():
+        _check_empty(folder)
+    if begun and (other := differences(folder, begun, run, ids)):
+        raise SRDError(f"{folder} was begun with {other}: --resume goes on with the same only")
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    files = {RUN: encoded(run), IDS: encoded(list(ids)), GROUP: encoded(group), **metadata(run)}
+    other_than = [name for name, content in files.items() if file_checksum(folder / name) != checksum(content)]
+    for name in other_than if write else ():
+        write_file(folder, name, files[name])
+    return tuple(other_than) if begun else ()
+
+
+def strangers(folder: Path, chunks: int) -> list[str]:
+    """The files in a store of so many chunks that are none of its own."""
+    places = (Path(parent, name).relative_to(folder) for parent, _, names in os.walk(folder) for name in names)
+    return sorted(place for place in map(Path.as_posix, places) if not _is_own(place.removesuffix(_UNFINISHED), chunks))
 
 
 def write_file(folder: Path, name: str, content: bytes) -> Path:
@@ -234,49 +262,25 @@ def write_file(folder: Path, name: str, content: bytes) -> Path:
     return folder / name
 
 
-def _begun(folder: Path) -> dict[str, Any] | None:
-    """How the maps in a folder are made, None where there are none."""
-    try:
-        return dict(json.loads((folder / RUN).read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        raise SRDError(f"{folder / RUN} cannot be read ({error})") from error
+def _check_empty(folder: Path) -> None:
+    """Let only that pass which a run leaves that was killed while it wrote its first file."""
+    if folder.is_dir() and all(path.name.startswith(RUN) for path in folder.iterdir()):
+        return
+    if any((folder / name / GROUP).exists() for name in ARRAYS):
+        raise SRDError(f"{folder} holds maps, and no {RUN} that says how they were made: choose another folder")
+    raise SRDError(f"{folder} holds other files than maps: choose another folder")
 
 
-def _foreign(folder: Path) -> bool:
-    """Whether there is more than what a run leaves that was killed while it wrote its first file."""
-    return not folder.is_dir() or any(not path.name.startswith(RUN) for path in folder.iterdir())
+def _is_own(name: str, chunks: int) -> bool:
+    """Whether a store has a file of that name."""
+    index = re.search(r"\d+", name)
+    if index and int(index[0]) < chunks:
+        return name in (_note(int(index[0])), *(chunk_file(array, int(index[0])) for array in ARRAYS))
+    return name in (RUN, IDS, GROUP, SHEET, *(f"{array}/{GROUP}" for array in ARRAYS))
 
 
-def _brief(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else f"{text[:39]}…"
-
-
-def _location(folder: Path, name: str) -> dict[str, Any]:
-    return {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{folder.absolute() / name}/"}}
-
-
-def _specification(folder: Path, name: str, dtype: str, shape: tuple[int, int, int, int], chunk: int) -> dict[str, Any]:
-    kind, axes, fill = _ARRAYS[name]
-    extent = shape[: len(axes)]
-    return _location(folder, name) | {
-        "open": True,
-        "create": True,
-        "store_data_equal_to_fill_value": True,
-        "metadata": {
-            "shape": extent,
-            "dimension_names": axes,
-            "data_type": kind or dtype,
-            "fill_value": fill,
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": (chunk, *extent[1:])}},
-            "codecs": [
-                {"name": "bytes", "configuration": {"endian": "little"}},
-                {"name": "blosc", "configuration": {"cname": "zstd", "clevel": 3, "shuffle": "shuffle"}},
-            ],
-        },
-    }
+def _note(index: int) -> str:
+    return f"{_CHECKSUMS}/{index}.json"
 
 
 @contextmanager
@@ -285,4 +289,4 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise SRDError(f"cannot write {folder}: {str(error).split(' [')[0]}") from error
+        raise SRDError(f"cannot write {folder}: {reason(error)}") from error

@@ -40,8 +40,8 @@ def deletion(
         steps: into how many equal parts the pixels are divided.
 
     Returns:
-        (N, steps + 1): the softmax of the target with the share 0, 1/steps, ..., 1 of the pixels gone. A good map's
-        curve falls fast: a small `area`.
+        (N, steps + 1): the softmax of the target, or of a single logit the sigmoid, with the share 0, 1/steps, ..., 1
+        of the pixels gone. A good map's curve falls fast: a small `area`.
     """
     return _curve(f, variables, baseline, images, maps, targets, steps)
 
@@ -69,8 +69,8 @@ def insertion(
         steps: as in `deletion`.
 
     Returns:
-        (N, steps + 1): the softmax of the target with the share 0, 1/steps, ..., 1 of the pixels there. A good map's
-        curve rises fast: a large `area`.
+        (N, steps + 1): the softmax of the target, or of a single logit the sigmoid, with the share 0, 1/steps, ..., 1
+        of the pixels there. A good map's curve rises fast: a large `area`.
     """
     return _curve(f, variables, images, baseline, maps, targets, steps)
 
@@ -84,7 +84,8 @@ def _curve(f: Model, variables: Any, first: Array, last: Array, maps: Array, tar
 
     def probability(step: Array) -> Array:
         images = jnp.where((rank * steps < step * count)[..., None], first, last)
-        chances = jax.nn.softmax(f(variables, images).astype(jnp.float32), -1)
+        logits = f(variables, images).astype(jnp.float32)
+        chances = jax.nn.sigmoid(logits) if logits.shape[-1] == 1 else jax.nn.softmax(logits, -1)
         return jnp.take_along_axis(chances, targets[:, None], -1)[:, 0]
 
     return lax.map(probability, jnp.arange(steps + 1)).T

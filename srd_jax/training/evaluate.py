@@ -22,7 +22,7 @@ class Accuracy(NamedTuple):
         top1: whose class has the largest logit.
         top5: whose class is among the five largest.
         loss: mean cross-entropy in nats.
-        images: how many there were.
+        images: how many there were whose class is known.
     """
 
     top1: float
@@ -41,7 +41,7 @@ def accuracy(
     batch: int = 250,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Accuracy:
-    """Accuracy of a model on a whole source.
+    """Accuracy of a model on all images of a source whose class is known.
 
     Args:
         apply: (variables, images) -> logits.
@@ -54,6 +54,7 @@ def accuracy(
 
     Raises:
         ImageError: an image cannot be decoded.
+        DataError: no class is known.
     """
 
     @jax.jit
@@ -64,9 +65,10 @@ def accuracy(
         loss = jax.nn.logsumexp(logits, 1) - own[:, 0]
         return jnp.stack([jnp.sum(rank < 1), jnp.sum(rank < 5), jnp.sum(loss)])
 
-    total = np.zeros(3)
-    for each in batches(source, batch, size=size, resize=resize):
+    total, images = np.zeros(3), 0
+    for each in batches(source, batch, size=size, resize=resize, labelled=True):
         total += np.asarray(sums(variables, each.images, each.labels))
+        images += len(each.labels)
         advance(len(each.labels))
-    top1, top5, loss = (total / len(source)).tolist()
-    return Accuracy(top1, top5, loss, len(source))
+    top1, top5, loss = (total / images).tolist()
+    return Accuracy(top1, top5, loss, images)

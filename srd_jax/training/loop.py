@@ -18,7 +18,7 @@ from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from srd_jax.data import Source, training_batches
-from srd_jax.errors import SRDError
+from srd_jax.errors import DataError, ShapeError, SRDError
 from srd_jax.files import replacing
 from srd_jax.models import weight_files
 from srd_jax.models.weights import from_torchvision, to_torchvision
@@ -70,20 +70,27 @@ def train(
 
     Raises:
         WeightsError: the weights to start from cannot be read or do not fit.
-        SRDError: ``out`` holds another training.
-        ValueError: the batch cannot be spread over the devices.
+        ImageError: an image cannot be decoded.
+        DataError: an image to train on has no label, or none to evaluate on.
+        ShapeError: the batch cannot be spread over the devices.
+        SRDError: ``out`` holds another training, or the loss is not finite when it is evaluated.
     """
     out = Path(out).resolve()
     phases = recipe.phases(len(images))
     total, size = phases[-1].stop, phases[-1].size
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     if recipe.batch % mesh.size:
-        raise ValueError(f"a batch of {recipe.batch} cannot be spread over {mesh.size} devices")
+        raise ShapeError(
+            f"a batch of {recipe.batch} cannot be spread over {mesh.size} devices; take a multiple of their number"
+        )
+    if all(validation[place].label < 0 for place in range(len(validation))):  # the first one with a label ends this
+        raise DataError(f"no image of {validation.name} has a label")
     start = _initial_variables(module, recipe, size)
     _claim(out, recipe, resume)
     state = initial_state(module, recipe, size, total, variables=start)
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     step = jax.jit(partial(train_step, module, recipe, total), donate_argnums=0)
+    checkpoints = min(checkpoints, total)
     due = {round((i + 1) * total / checkpoints) for i in range(checkpoints)}
     history: list[Metrics] = []
     recent: list[dict[str, jax.Array]] = []
@@ -103,6 +110,8 @@ def train(
             recent.append(metrics)
             if done in due:
                 found = accuracy(apply, state.average, validation, size=size, resize=resize)
+                if not np.isfinite(found.loss):
+                    raise SRDError(f"the loss is not finite after step {done}; lower the learning rate")
                 mean = {f"train_{name}": float(np.mean([each[name] for each in recent])) for name in metrics}
                 seconds = spent + time.monotonic() - began
                 history.append({"step": done, "seconds": seconds, **mean, **_validation(found)})

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 __all__ = ["Phase", "Recipe"]
 
+_LARGEST_SIDE = 4096
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -63,18 +65,22 @@ class Recipe:
             ValueError: an attribute out of range.
         """
         shares = [share for share, _ in self.sizes]
-        if not self.sizes or shares[0] != 0 or any(a >= b for a, b in pairwise([*shares, 1.0])):
+        if not self.sizes or shares[0] != 0 or not all(a < b for a, b in pairwise([*shares, 1.0])):
             raise ValueError(f"sizes must start at share 0 and rise below 1, not {self.sizes}")
+        if not all(1 <= side <= _LARGEST_SIDE for _, side in self.sizes):
+            raise ValueError(f"sizes must be between 1 and {_LARGEST_SIDE} pixels, not {self.sizes}")
         for name, low, high in (
-            ("epochs", 0, float("inf")),
-            ("batch", 1, float("inf")),
-            ("learning_rate", 0, float("inf")),
+            ("epochs", 0, 1e6),
+            ("batch", 1, 2**20),
+            ("learning_rate", 0, 1e6),
             ("warmup", 0, 1),
             ("momentum", 0, 1),
             ("label_smoothing", 0, 1),
             ("average", 0, 1),
             ("smallest_area", 0, 1),
-            ("mixup", 0, float("inf")),
+            ("weight_decay", 0, 1e6),
+            ("mixup", 0, 1e6),
+            ("seed", 0, 2**31 - 1),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")

@@ -48,6 +48,7 @@ def test_every_setting_is_measured_on_every_image():
     targets = jnp.where(LABELS < 0, jnp.argmax(NETWORK.apply(NET.variables, x), -1), LABELS)
     np.testing.assert_array_equal(found.targets, targets)
     np.testing.assert_array_equal(found.images, IMAGES)
+    assert found.unlabelled == 1
     assert list(found.values) == list(SETTINGS)
     for setting, given in SETTINGS.items():
         heat = srd.explain(NETWORK.apply, **OPTIONS, **given)(NET.variables, x, targets)

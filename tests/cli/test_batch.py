@@ -54,6 +54,17 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in ("batch", *arguments)])
 
 
+def check_finished(result, lost=2):
+    """A run came to its end, and its exit code says whether there are images without maps."""
+    assert result.exit_code == (2 if lost else 0), result.output
+    assert f"{lost} could not be read" in result.stdout
+    assert (f"srd: {lost} of " in result.stderr) == (lost > 0)
+
+
+def left_out(stderr):
+    return [line.split()[1] for line in stderr.splitlines() if "is left out" in line]
+
+
 def content(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -83,10 +94,10 @@ def inputs_of(folder, names, net=NET):
 @pytest.mark.slow
 def test_maps_are_those_of_one_image_at_a_time(folder, tmp_path):
     result = run(folder, tmp_path / "out", *OPTIONS, "--target", "top1", "--target", "7", "--show", 3)
-    assert result.exit_code == 0, result.output
-    reported = [line.split()[1] for line in result.stderr.splitlines()]
-    assert reported == list(CORRUPT)
-    assert "17 of 19 images explained, 2 could not be read" in result.stdout
+    check_finished(result)
+    assert left_out(result.stderr) == list(CORRUPT)
+    assert "17 of 19 images explained" in result.stdout
+    assert "srd: 2 of 19 images have no map: 03.png is the first\n" in result.stderr
 
     found = open_maps(tmp_path / "out")
     done = found.status[:] == 1
@@ -119,8 +130,8 @@ def test_a_list_in_half_precision(folder, tmp_path):
     outs = {dtype: tmp_path / dtype for dtype in ("float16", "float32")}
     for dtype, out in outs.items():
         result = run(tmp_path / "list.txt", out, *OPTIONS, "--dtype", dtype)
-        assert result.exit_code == 0, result.output
-        assert f"{folder / 'nothing.png'} is left out: No such file" in result.stderr
+        check_finished(result, 1)
+        assert f"{folder / 'nothing.png'} is left out: there is no image file" in result.stderr
     half, single = (open_maps(out) for out in outs.values())
     np.testing.assert_array_equal(half.status[:], [1, 1, 2, 1])
     assert half.maps.dtype == np.float16
@@ -136,7 +147,7 @@ def test_the_true_labels_of_a_data_set(small_set, source, tmp_path):
     result = run(
         "tiny_imagenet200", out, *OPTIONS, "--data-dir", small_set[1], "--target", "label", "--head", "gradcam"
     )
-    assert result.exit_code == 0, result.output
+    check_finished(result, 0)
     found, examples = open_maps(out), [source("validation")[i] for i in range(16)]
     np.testing.assert_array_equal(found.targets[:, 0], [example.label for example in examples])
     assert found.run["targets"] == ["label"]
@@ -150,29 +161,29 @@ def test_the_true_labels_of_a_data_set(small_set, source, tmp_path):
 def test_what_is_done_is_not_done_again(folder, tmp_path, monkeypatch):
     whole, out = tmp_path / "whole", tmp_path / "out"
     for path in (whole, out):
-        assert run(folder, path, *OPTIONS).exit_code == 0
+        check_finished(run(folder, path, *OPTIONS))
     for name in ("status/c/1", "status/c/4", "maps/c/4/0/0/0"):
         (out / name).unlink()
     computed = []
     step = command._step
     monkeypatch.setattr(command, "_step", lambda *a: lambda *b: (computed.append(1), step(*a)(*b))[1])
     result = run(folder, out, *OPTIONS, "--resume")
-    assert result.exit_code == 0, result.output
+    check_finished(result)
     assert len(computed) == 2
     assert content(out) == content(whole)
     # whoever sees the last run's messages alone sees every image that is left out
-    assert sorted(line.split()[1] for line in result.stderr.splitlines()) == sorted(CORRUPT)
+    assert sorted(left_out(result.stderr)) == sorted(CORRUPT)
 
 
 @pytest.mark.usefixtures("small")
 def test_processes_divide_the_chunks(folder, tmp_path, monkeypatch):
     whole, out = tmp_path / "whole", tmp_path / "out"
-    assert run(folder, whole, *OPTIONS).exit_code == 0
+    check_finished(run(folder, whole, *OPTIONS))
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(command, "_together", lambda where: None)
+    monkeypatch.setattr(command, "_together", lambda *_: None)
     for index, complete in ((0, [0, 2, 4]), (1, [0, 1, 2, 3, 4])):
         monkeypatch.setattr(jax, "process_index", lambda index=index: index)
-        assert run(folder, out, *OPTIONS, "--resume").exit_code == 0
+        run(folder, out, *OPTIONS, "--resume")
         assert [int(k) for k in np.flatnonzero(open_maps(out).status[::4])] == complete
     assert content(out) == content(whole)
 
@@ -197,7 +208,7 @@ def begun(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("begun") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inputs, "load_model", lambda name, weights: NET)
-        assert run(folder, out, *OPTIONS).exit_code == 0
+        check_finished(run(folder, out, *OPTIONS))
     return out
 
 
@@ -233,7 +244,8 @@ def start(folder, out, cache, *more, **environment):
 
 def finish(process):
     stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
+    assert process.returncode == 2, stderr
+    assert "2 of 19 images have no map" in stderr
     return stdout, stderr
 
 
@@ -263,7 +275,7 @@ def test_a_run_that_is_killed_and_resumed_equals_one_that_is_not(folder, tmp_pat
 
 EIGHT_DEVICES = """
 import sys
-from tests.cli.test_batch import NET, command, inputs, run
+from tests.cli.test_batch import NET, check_finished, command, inputs, run
 
 inputs.load_model = lambda name, weights: NET
 step, parts = command._step, set()
@@ -279,8 +291,7 @@ def watched(*chosen):
 
 command._step = watched
 for batch in (16, 12):
-    result = run(sys.argv[1], f"{sys.argv[2]}/{batch}", *sys.argv[3:], "--batch", batch)
-    assert result.exit_code == 0, result.output
+    check_finished(run(sys.argv[1], f"{sys.argv[2]}/{batch}", *sys.argv[3:], "--batch", batch))
 assert parts == {(device, 2) for device in range(8)}, parts
 """
 
@@ -299,8 +310,7 @@ def test_eight_devices_divide_a_batch(folder, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     for batch in (16, 12):  # two for every device, and four too few
-        result = run(folder, one / str(batch), *OPTIONS, "--batch", batch)
-        assert result.exit_code == 0, result.output
+        check_finished(run(folder, one / str(batch), *OPTIONS, "--batch", batch))
         found, expected = open_maps(eight / str(batch)), open_maps(one / str(batch))
         assert set(content(eight / str(batch))) == set(content(one / str(batch)))
         np.testing.assert_allclose(found.maps[:], expected.maps[:], atol=1e-7)

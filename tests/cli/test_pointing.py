@@ -32,7 +32,7 @@ def batches():
 
 @pytest.fixture(scope="module")
 def played(net, batches):
-    return measure(net, batches, 5, 3, options={"contrast": "spatial"}, sigma=1.0)
+    return measure(net, batches, 3, options={"contrast": "spatial"}, sigma=1.0)
 
 
 def test_every_answer_is_counted_once_an_image(played):
@@ -67,7 +67,7 @@ def test_hits_are_those_of_the_maps_own_peaks(net, batches, played):
 def test_a_set_without_boxes_is_refused(net, batches):
     bare = [Labelled(each.images, each.labels, np.full((len(each.labels), 4), np.nan, np.float32)) for each in batches]
     with pytest.raises(srd.DataError, match="needs a box for every image"):
-        measure(net, bare, 5, 3, options={}, sigma=1.0)
+        measure(net, bare, 3, options={}, sigma=1.0)
 
 
 def test_the_command_writes_a_picture_and_the_numbers(small_set, tmp_path):

@@ -18,3 +18,23 @@ def test_names_and_indices_become_classes():
         resolve([Rank(4)], LABELS)
     with pytest.raises(srd.TargetError, match="no class is called 'bird'"):
         resolve(["bird"], LABELS)
+
+
+@pytest.mark.parametrize("target", ["top999999999", "top" + "9" * 5000])
+def test_no_list_of_so_many_is_made(target):
+    with pytest.raises(srd.TargetError, match="no model has so many classes"):
+        parse([target])
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["+3", "+-3", "--3", "-1", "9" * 5000, "-" + "1" * 20, "\u0663", "1e3", "", "\0", "\udcff", "x" * 5000, "a,b"],
+)
+def test_targets_that_fit_no_class(target):
+    with pytest.raises(srd.TargetError):
+        resolve(parse([target]), LABELS)
+
+
+def test_a_whole_label_is_that_class():
+    labels = ("crane, bird", "crane", "crane fly", "salt, pepper", "salt, pepper, chili")
+    assert resolve(["crane", "Salt, Pepper", "crane_fly", "bird"], labels) == [1, 3, 2, 0]

@@ -40,6 +40,12 @@ def test_it_trains_and_loads(small_set, tmp_path):
         (["--sizes", "32,64"], "is not SHARE:PIXELS"),
         (["--sizes", "0.5:32"], "sizes must start at share 0"),
         (["--initial", "no.safetensors"], "no weights file"),
+        (["--epochs", "inf"], "epochs must be between"),
+        (["--learning-rate", "nan"], "learning"),
+        (["--sizes", "0:" + "9" * 5000], "is not SHARE:PIXELS"),
+        (["--seed", "9" * 40], "seed must be between"),
+        (["--data", "https://x.org/set"], "no data set 'https://x.org/set'"),
+        (["--split", "train[:x]"], "cannot be opened"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(arguments, message, small_set, tmp_path):

@@ -9,6 +9,7 @@ from PIL import Image
 import srd_jax as srd
 from srd_jax.data import Source, batches, training_batches
 from srd_jax.data.batches import augmented
+from srd_jax.models import photos
 from tests import small_sets
 
 TRAINING = {"size": 16, "smallest_area": 0.5, "seed": 3}
@@ -50,6 +51,30 @@ def test_an_image_that_cannot_be_decoded():
         list(batches(Source("bad", ("a",), [{"image": b"x", "label": 0, "file": "broken.jpg"}]), 1, size=8, resize=8))
 
 
+def half_labelled(labels):
+    records = [
+        {"image": small_sets.encoded(0, place), "label": label, "file": f"{place}.jpg"}
+        for place, label in enumerate(labels)
+    ]
+    return Source("half", ("a", "b"), records)
+
+
+def test_images_without_a_label_are_left_out_where_labels_are_wanted():
+    source = half_labelled([0, -1, 1, -1, -1, 1])
+    found = list(batches(source, 2, size=8, resize=8, labelled=True))
+    assert [batch.names for batch in found] == [("0.jpg", "2.jpg"), ("5.jpg",)]
+    assert [batch.labels.tolist() for batch in found] == [[0, 1], [1]]
+    (batch,) = batches(source, 9, size=8, resize=8)
+    assert batch.labels.tolist() == [0, -1, 1, -1, -1, 1]
+    with pytest.raises(srd.DataError, match="no image of half has a label"):
+        list(batches(source, 2, size=8, resize=8, start=3, stop=5, labelled=True))
+
+
+def test_training_names_an_image_without_a_label():
+    with pytest.raises(srd.DataError, match=r"image 1\.jpg of half has no label"):
+        list(training_batches(half_labelled([0, -1]), 2, **TRAINING, start=0, stop=1))
+
+
 def test_training_starts_anywhere_in_the_same_sequence(source):
     whole = list(training_batches(source("train"), 8, **TRAINING, start=0, stop=9))
     late = list(training_batches(source("train"), 8, **TRAINING, start=7, stop=9))
@@ -80,9 +105,30 @@ def test_crops_keep_to_the_image_and_mirror_half_of_it():
     file = io.BytesIO()
     Image.fromarray(ramp).save(file, "PNG")
     rng = np.random.default_rng(0)
-    crops = [augmented(file.getvalue(), rng, 24, 0.5).astype(int) for _ in range(200)]
+    crops = [augmented(Image.open(file), rng, 24, 0.5).astype(int) for _ in range(200)]
     rising = [crop[0, -1, 0] > crop[0, 0, 0] for crop in crops]
     assert 0.4 < np.mean(rising) < 0.6
     spans = [abs(crop[0, -1, 0] - crop[0, 0, 0]) for crop in crops]
     assert min(spans) > 0.55 * 252 * 23 / 24  # sqrt(0.5 * 3/4) of the width at the least
     assert all(crop.shape == (24, 24, 3) for crop in crops)
+
+
+def test_training_sees_what_explanations_see():
+    turned = Image.fromarray(np.arange(64 * 48, dtype=np.uint16).reshape(64, 48) * 21)
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    turned.save(file, "PNG", exif=exif)
+    shown = photos.decoded(file.getvalue(), "photo")
+    one = Source("one", ("a",), [{"image": file.getvalue(), "label": 0}])
+    ((images, _),) = training_batches(one, 1, size=24, smallest_area=0.5, seed=0, start=0, stop=1)
+    near = [augmented(shown, np.random.default_rng(seed), 24, 0.5) for seed in range(300)]
+    assert min(np.abs(images[0].astype(int) - each).mean() for each in near) < 12
+    assert images[0].astype(int).std() > 10
+
+
+def test_a_damaged_training_image_is_named(source):
+    good = source("train")[0].encoded
+    records = [{"image": good, "label": 0}, {"image": good[:-200], "label": 0, "file": "cut.jpg"}]
+    with pytest.raises(srd.ImageError, match=r"^set: cut\.jpg cannot be read as an image"):
+        list(training_batches(Source("set", ("a",), records), 2, **TRAINING, start=0, stop=2))

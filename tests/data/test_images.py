@@ -1,5 +1,7 @@
 """Where images come from, and in which order."""
 
+import os
+
 import pytest
 
 import srd_jax as srd
@@ -22,6 +24,29 @@ def test_a_folder_is_sorted_and_holds_images_only(folder):
     assert images.read(2) == (b"below/c.webp", NO_LABEL)
     assert images.labels is None
     assert images.name == str(folder.resolve())
+    assert images.left_out == "hidden (2, first .cache), other names (2, first notes.txt)"
+
+
+def test_what_a_folder_holds_besides_is_told(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "e.png").write_bytes(b"")
+    for name, target in {"linked": elsewhere, "below/back": folder, "f.png": elsewhere / "e.png", "gone": "nowhere",
+                         "below/g.png": "g.png"}.items():  # fmt: skip
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "pipe.png")
+    images = from_folder(folder)
+    assert images.ids == ("a.JPEG", "b.png", "below/c.webp", "f.png")
+    assert images.left_out == (
+        "broken links (2, first below/g.png), hidden (2, first .cache), links to folders (2, first below/back), "
+        "no regular files (1, first pipe.png), other names (2, first notes.txt)"
+    )
+
+
+def test_a_folder_of_links_says_why_it_holds_no_image(folder, tmp_path_factory):
+    links = tmp_path_factory.mktemp("links")
+    (links / "all").symlink_to(folder)
+    with pytest.raises(srd.DataError, match=r"no image in .*; left out: links to folders \(1, first all\)"):
+        from_folder(links)
 
 
 def test_a_list_keeps_its_order_and_starts_from_its_folder(folder):
@@ -49,3 +74,45 @@ def test_nothing_to_do(tmp_path):
         from_list(empty)
     with pytest.raises(srd.DataError, match="cannot be read as a list"):
         from_list(binary)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lists_of_other_systems(encoding, end, tmp_path):
+    names = ("a b.png", "c\u2028d.png", "e\x0cf\x85.png", "\u00e9.png")
+    for name in names:
+        (tmp_path / name).write_text(name)
+    (tmp_path / "list.txt").write_bytes((end.join(names) + end + end).encode(encoding))
+    images = from_list(tmp_path / "list.txt")
+    assert images.ids == names
+    assert [images.read(place)[0].decode() for place in range(4)] == list(names)
+
+
+def test_a_list_of_names_that_are_not_utf_8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    (tmp_path / name).write_text("x")
+    (tmp_path / "list.txt").write_bytes(b"caf\xe9.png\n")
+    images = from_list(tmp_path / "list.txt")
+    assert images.ids == (name,)
+    assert images.read(0)[0] == b"x"
+
+
+def test_what_a_list_names_may_be_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    names = ["pipe.png", "none.png", "a" * 300, "/dev/zero"]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    images = from_list(tmp_path / "list.txt")
+    for place in range(len(names)):
+        with pytest.raises(srd.ImageError):
+            images.read(place)
+
+
+def test_a_list_is_a_regular_file_of_text(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "photo").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    (tmp_path / "photo.PNG").write_text("a.png")
+    with (tmp_path / "huge.txt").open("wb") as file:
+        file.truncate(2**40)
+    for name in ("pipe", "photo", "photo.PNG", "huge.txt", "none.txt"):
+        with pytest.raises(srd.DataError, match="cannot be read as a list"):
+            from_list(tmp_path / name)

@@ -4,37 +4,13 @@ import numpy as np
 import pytest
 
 import srd_jax as srd
-from srd_jax.data.store import DONE, UNREADABLE, Rows, Writer, open_maps, prepare_store
-
-RUN = {"dtype": "float32", "model": "m", "batch": 3}
-IDS = [f"photo {i}" for i in range(8)]
-RNG = np.random.default_rng(0)
-MAPS = RNG.normal(size=(8, 2, 4, 5)).astype(np.float32)
-TARGETS = RNG.integers(0, 9, (8, 2)).astype(np.int32)
-SCORES = np.array(TARGETS, np.float32) / 2
-STATUS = np.array([DONE, DONE, UNREADABLE, DONE, DONE, DONE, DONE, DONE], np.uint8)
-
-
-def rows(start, stop):
-    part = slice(start, stop)
-    return Rows(MAPS[part], TARGETS[part], SCORES[part], TARGETS[part, 0], STATUS[part])
-
-
-def begin(folder, run=RUN, *, resume=False):
-    prepare_store(folder, run, IDS, resume=resume, write=True)
-    return Writer(folder, run, MAPS.shape, 3)
-
-
-def content(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+from srd_jax.data.store import DONE, UNREADABLE, Rows, open_maps
+from tests.small_stores import IDS, MAPS, RUN, SCORES, STATUS, TARGETS, begin, content, look, rows, write
 
 
 @pytest.fixture
 def filled(tmp_path):
-    writer = begin(tmp_path / "whole")
-    for index in writer.missing():
-        writer.write(index, rows(index * 3, min(index * 3 + 3, 8)))
-    return tmp_path / "whole"
+    return write(tmp_path / "whole")
 
 
 def test_what_was_written_is_read(filled):
@@ -69,16 +45,16 @@ def test_a_row_that_is_not_there(filled):
 
 def test_what_is_not_done_is_missing_and_chunks_come_in_any_order(filled, tmp_path):
     writer = begin(tmp_path / "parts")
-    assert writer.missing() == [0, 1, 2]
-    writer.write(2, rows(6, 8))
-    writer.write(0, rows(0, 3))
+    assert look(writer).missing == (0, 1, 2)
+    writer.write(2, rows(2))
+    writer.write(0, rows(0))
     found = open_maps(tmp_path / "parts")
     np.testing.assert_array_equal(found.status[:], [*STATUS[:3], 0, 0, 0, *STATUS[6:]])
     assert np.isnan(found.maps[3:6]).all()
     assert (found.predicted[3:6] == -1).all()
     again = begin(tmp_path / "parts", resume=True)
-    assert again.missing() == [1]
-    again.write(1, rows(3, 6))
+    assert look(again).missing == (1,)
+    again.write(1, rows(1))
     assert content(tmp_path / "parts") == content(filled)
 
 
@@ -87,8 +63,8 @@ def test_a_chunk_without_its_status_is_written_again_with_the_same_bytes(filled)
     (filled / "status" / "c" / "1").unlink()
     (filled / "maps" / "c" / "1" / "0" / "0" / "0").write_bytes(b"half of i")
     writer = begin(filled, resume=True)
-    assert writer.missing() == [1]
-    writer.write(1, rows(3, 6))
+    assert look(writer).missing == (1,)
+    writer.write(1, rows(1))
     assert content(filled) == before
 
 
@@ -96,8 +72,8 @@ def test_nothing_is_said_where_the_map_is_zero(tmp_path):
     # a chunk that holds what stands for nothing is a file too, or it would look as if it had been lost
     writer = begin(tmp_path / "blank")
     gaps = np.full((3, 2), np.nan, np.float32)
-    nothing = Rows(np.full((3, 2, 4, 5), np.nan, np.float32), np.full((3, 2), -1, np.int32), gaps,
-                   np.full(3, -1, np.int32), np.full(3, UNREADABLE, np.uint8))  # fmt: skip
+    nothing = Rows(np.full((3, 2, 4, 4), np.nan, np.float32), np.full((3, 2), -1, np.int32), gaps,
+                   np.full(3, -1, np.int32), np.full(3, UNREADABLE, np.uint8), (None,) * 3)  # fmt: skip
     writer.write(0, nothing)
     assert sum(name.split("/")[1:2] == ["c"] for name in content(tmp_path / "blank")) == 5
 
@@ -129,5 +105,16 @@ def test_no_maps_to_open(tmp_path, filled):
     with pytest.raises(srd.DataError, match="holds no maps"):
         open_maps(tmp_path)
     (filled / "scores" / "zarr.json").unlink()
-    with pytest.raises(srd.DataError, match="holds no maps"):
+    with pytest.raises(srd.DataError, match=r"scores/zarr\.json is lost or damaged"):
         open_maps(filled)
+
+
+def test_a_chunk_that_is_written_leaves_nothing_of_what_was_there(filled, tmp_path):
+    # the last chunk is not full: what lay after its rows must not stay
+    writer = begin(tmp_path / "parts")
+    garbled = tmp_path / "parts" / "scores" / "c" / "2" / "0"
+    garbled.parent.mkdir(parents=True)
+    garbled.write_bytes(b"half of i")
+    for index in look(writer).missing:
+        writer.write(index, rows(index))
+    assert content(tmp_path / "parts") == content(filled)

@@ -18,11 +18,13 @@ def test_torchvision_name(path, name):
     assert layout.torchvision_name(path) == name
 
 
-def test_rename_timm():
-    assert layout.rename_timm("pre_logits.fc1.weight") == "classifier.0.weight"
-    assert layout.rename_timm("pre_logits.fc2.bias") == "classifier.3.bias"
-    assert layout.rename_timm("head.fc.weight") == "classifier.6.weight"
-    assert layout.rename_timm("features.0.weight") == "features.0.weight"
+def test_own_name():
+    assert layout.own_name("pre_logits.fc1.weight") == "classifier.0.weight"
+    assert layout.own_name("pre_logits.fc2.bias") == "classifier.3.bias"
+    assert layout.own_name("head.fc.weight") == "classifier.6.weight"
+    assert layout.own_name("features.0.weight") == "features.0.weight"
+    assert layout.own_name("model.module._orig_mod.layer1.0.conv1.weight") == "layer1.0.conv1.weight"
+    assert layout.own_name("backbone.head.fc.bias") == "classifier.6.bias"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from flax import traverse_util
 
 from srd_jax.errors import WeightsError
-from srd_jax.models import VGG, ResNet, build, layout, names, to_torchvision
+from srd_jax.models import VGG, ResNet, build, layout, load, names, to_torchvision
 from srd_jax.models.weights import class_count, from_torchvision, untrained
 from tests.golden import recipe
 
@@ -94,6 +94,7 @@ def test_everything_wrong_is_in_one_error(small):
     lines = str(caught.value).splitlines()
     assert lines[0] == "8 problems with the weights for vgg11:"
     assert sorted(line.strip() for line in lines[1:]) == [
+        "given twice: classifier.0.weight and pre_logits.fc1.weight",
         "misshapen: classifier.0.bias is (7,) and must be (5,)",
         "misshapen: classifier.3.weight is (5, 6, 1, 1) and must be (5, 5)",
         "missing: classifier.6.weight (3, 5)",
@@ -101,8 +102,80 @@ def test_everything_wrong_is_in_one_error(small):
         "not an array of numbers: classifier.6.bias (dtype <U1)",
         "not finite: classifier.3.bias",
         "unexpected: head.weight",
-        "unexpected: pre_logits.fc1.weight",
     ]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.", "model.", "_orig_mod.", "backbone.", "net.", "module._orig_mod.", "model.module.", "model.net."],
+)
+def test_names_within_wrappers(small, prefix):
+    shapes, state = small
+    wrapped = {prefix + name: array for name, array in state.items()} | {f"{prefix}n_averaged": np.int64(1)}
+    leaves_equal(from_torchvision(shapes, wrapped, "small"), from_torchvision(shapes, state, "small"))
+    assert class_count(wrapped) == 3
+
+
+def test_wrappers_within_names_and_around_some(small):
+    shapes, state = small
+    inner = {name.replace("features.0", "backbone.features._orig_mod.0"): array for name, array in state.items()}
+    leaves_equal(from_torchvision(shapes, inner, "small"), from_torchvision(shapes, state, "small"))
+
+
+def test_two_sets_of_weights_are_told_apart(small):
+    shapes, state = small
+    both = state | {f"model.{name}": array for name, array in state.items()}
+    with pytest.raises(WeightsError, match=r"given twice: features\.0\.weight and model\.features\.0\.weight"):
+        from_torchvision(shapes, both, "small")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (np.zeros(3, jnp.float8_e4m3fn), "dtype float8_e4m3fn"),
+        (np.zeros(3, jnp.float8_e5m2), "dtype float8_e5m2"),
+        (np.zeros(3, jnp.float4_e2m1fn), "dtype float4_e2m1fn"),
+        (np.zeros(3, jnp.int4), "dtype int4"),
+        (np.zeros(3, bool), "dtype bool"),
+        (np.zeros(3, complex), "dtype complex128"),
+        (np.zeros(3, "m8[s]"), "dtype timedelta64"),
+        (np.array([None, 1, 2]), "dtype object"),
+        ([0.0, 0.0, 0.0], "a list"),
+        ("x" * 10**6, "a str"),
+        (np.broadcast_to(np.float32(1), (2**40, 2**20)), "1152921504606846976 numbers, of which 1 are stored"),
+        (np.lib.stride_tricks.sliding_window_view(np.zeros(9, np.float32), 5), "25 numbers, of which 9 are stored"),
+    ],
+)
+def test_what_is_no_array_of_numbers(small, value, reason):
+    shapes, state = small
+    with pytest.raises(WeightsError, match="1 problem ") as caught:
+        from_torchvision(shapes, state | {"classifier.6.bias": value}, "small")
+    assert f"not an array of numbers: classifier.6.bias ({reason}" in str(caught.value)
+
+
+def test_a_head_that_repeats_one_number_fills_no_memory(template):
+    wide = np.broadcast_to(np.float32(1), (2**40, 512))
+    assert class_count({"fc.weight": wide}) == 2**40
+    with pytest.raises(WeightsError, match=r"not an array of numbers: fc\.weight \(562949953421312 numbers"):
+        load("resnet18", {"fc.weight": wide})
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_number_too_large_for_float32(small):
+    shapes, state = small
+    state["classifier.6.bias"] = np.array([1, 1e300, 2])
+    with pytest.raises(WeightsError, match=r"not finite: classifier\.6\.bias"):
+        from_torchvision(shapes, state, "small")
+
+
+def test_a_message_is_short_whatever_the_names(small):
+    shapes, state = small
+    odd = {"x" * 10**6: 1, "two\nlines": 2, **{f"name {i}": i for i in range(1000)}}
+    with pytest.raises(WeightsError, match="1002 problems") as caught:
+        from_torchvision(shapes, state | odd, "small")
+    assert len(str(caught.value)) < 5000
+    assert "two\\nlines" in str(caught.value)
+    assert str(caught.value).endswith("and 962 more")
 
 
 def test_a_resnets_weights_do_not_fit_another(resnet18_state, template):
@@ -134,3 +207,17 @@ def test_untrained_scales(template):
     assert (variables["params"]["bn1"]["scale"] == 1).all()
     assert (variables["batch_stats"]["bn1"]["var"] == 1).all()
     assert (variables["batch_stats"]["bn1"]["mean"] == 0).all()
+
+
+def test_an_expanded_tensor_fills_no_memory(small, tmp_path):
+    torch = pytest.importorskip("torch")
+    shapes, state = small
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.save({"fc.weight": torch.zeros(1, dtype=dtype).expand(3 * 2**35, 512)}, tmp_path / "w.pth")
+        assert (tmp_path / "w.pth").stat().st_size < 2000
+        with pytest.raises(WeightsError, match=r"not an array of numbers: fc\.weight \(52776558133248 numbers"):
+            load("resnet18", tmp_path / "w.pth")
+    for narrow in (torch.float8_e4m3fn, torch.float4_e2m1fn_x2, torch.bool, torch.complex64):
+        odd = torch.zeros(24, dtype=torch.uint8).view(narrow)[:3]
+        with pytest.raises(WeightsError, match=r"1 problem [^*]*not an array of numbers: classifier\.6\.bias"):
+            from_torchvision(shapes, state | {"classifier.6.bias": odd}, "small")

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ from safetensors.numpy import save_file
 
 from srd_jax import models
 from srd_jax.errors import ImageError, LayerError, ShapeError, WeightsError
-from srd_jax.models import weight_files
+from srd_jax.models import hub
 from tests.golden import recipe
 
 
@@ -106,7 +107,7 @@ def test_a_safetensors_file_is_as_good_as_a_mapping(net, resnet18_state, tmp_pat
 
 def test_no_weights_come_from_the_hub(net, resnet18_state, tmp_path, monkeypatch):
     save_file(resnet18_state, tmp_path / "w.safetensors")
-    monkeypatch.setattr(weight_files, "download", {"resnet18": tmp_path / "w.safetensors"}.__getitem__)
+    monkeypatch.setattr(hub, "fetch", {"resnet18": tmp_path / "w.safetensors"}.__getitem__)
     loaded = models.load("resnet18")
     assert loaded.trained
     leaves_equal(loaded.variables, net.variables)
@@ -138,6 +139,22 @@ def test_the_number_of_classes_is_the_weights(resnet18_state):
         models.load("resnet18", state, num_classes=5)
 
 
+def test_the_names_of_classes_are_the_weights(tmp_path):
+    state = models.to_torchvision(models.load("tiny_resnet", "untrained", num_classes=3).variables)
+    for given, expected in ((["owl", "elk", "eel"], ("owl", "elk", "eel")), (None, ("class 0", "class 1", "class 2"))):
+        save_file(state, tmp_path / "w.SAFETENSORS", given and {"class_names": json.dumps(given)})
+        assert models.load("tiny_resnet", tmp_path / "w.SAFETENSORS").labels == expected
+    save_file(state, tmp_path / "w.safetensors", {"class_names": '["owl", "elk"]'})
+    with pytest.raises(WeightsError, match="has 2 class names for 3 classes"):
+        models.load("tiny_resnet", tmp_path / "w.safetensors")
+
+
+def test_other_weights_of_as_many_classes_are_not_given_the_bundled_names():
+    net = models.load("tiny_resnet", "untrained")
+    assert net.labels[0] == "goldfish, Carassius auratus"
+    assert models.load("tiny_resnet", models.to_torchvision(net.variables)).labels[0] == "class 0"
+
+
 def test_untrained_takes_a_number_of_classes():
     model = models.load("resnet18", "untrained", num_classes=4)
     assert len(model.labels) == 4
@@ -149,6 +166,6 @@ def test_untrained_takes_a_number_of_classes():
     [("resnet5", "did you mean resnet50"), ("ResNet50", "did you mean resnet50"), ("zzz", "there are tiny_resnet")],
 )
 def test_an_unknown_model_is_refused_before_any_download(name, hint, monkeypatch):
-    monkeypatch.setattr(weight_files, "download", lambda _: pytest.fail("asked the hub"))
+    monkeypatch.setattr(hub, "fetch", lambda _: pytest.fail("asked the hub"))
     with pytest.raises(LayerError, match=hint):
         models.load(name)

@@ -1,10 +1,12 @@
 """Accuracy, against NumPy."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from srd_jax.data import batches
+from srd_jax.data import Source, batches
 from srd_jax.training import accuracy
 
 
@@ -26,3 +28,21 @@ def test_accuracy_is_what_numpy_finds(source):
     assert found.top1 == np.mean(order[:, 0] == batch.labels)
     assert found.top5 == np.mean((order[:, :5] == batch.labels[:, None]).any(1))
     assert found.loss == pytest.approx(np.mean(log_sum - logits[np.arange(16), batch.labels]), rel=1e-5)
+
+
+def test_images_without_a_label_are_not_counted(source):
+    class Half(Source):
+        def __getitem__(self, index):
+            example = super().__getitem__(index)
+            return dataclasses.replace(example, label=-1) if index % 4 else example
+
+    whole = source("validation")
+    half = Half(whole.name, whole.labels, whole.records)
+
+    def apply(variables, images):
+        return jnp.zeros((len(images), 200)).at[:, 0].set(1.0)
+
+    found = accuracy(apply, None, half, size=8, resize=8)
+    (batch,) = batches(whole, 16, size=8, resize=8)
+    assert found.images == 4
+    assert found.top1 == np.mean(batch.labels[::4] == 0)

@@ -14,6 +14,7 @@ from PIL import Image
 
 import srd_jax as srd
 from srd_jax import models
+from srd_jax.data import Source
 from srd_jax.training import Recipe, accuracy, train
 
 RECIPE = Recipe(epochs=5, batch=12, learning_rate=0.5, sizes=((0.0, 16), (0.6, 24)), average=0.8)
@@ -111,3 +112,18 @@ def test_another_training_is_not_overwritten(undisturbed, source):
         train(MODULE, RECIPE, *data, undisturbed, resize=24)
     with pytest.raises(srd.SRDError, match="with another recipe"):
         train(MODULE, Recipe(epochs=1), *data, undisturbed, resize=24, resume=True)
+
+
+def test_a_batch_that_no_devices_can_share(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "devices", lambda: jax.local_devices() * 5)
+    with pytest.raises(srd.ShapeError, match="12 cannot be spread over 5 devices"):
+        train(MODULE, RECIPE, source("train"), source("validation"), tmp_path / "run", resize=24)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_to_evaluate_on_is_said_before_the_training(source, tmp_path):
+    images = source("validation")
+    bare = Source("bare", images.labels, [{"image": images[0].encoded, "label": -1}] * 3)
+    with pytest.raises(srd.DataError, match="no image of bare has a label"):
+        train(MODULE, RECIPE, source("train"), bare, tmp_path / "run", resize=24)
+    assert not (tmp_path / "run").exists()

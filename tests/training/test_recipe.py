@@ -25,6 +25,12 @@ def test_a_phase_without_a_step_is_left_out():
         ({"sizes": ((0.1, 32),)}, "sizes must start at share 0"),
         ({"sizes": ((0.0, 32), (0.5, 48), (0.5, 64))}, "sizes must start at share 0 and rise"),
         ({"sizes": ()}, "sizes must start"),
+        ({"sizes": ((0.0, 32), (float("nan"), 48))}, "sizes must start at share 0 and rise"),
+        ({"sizes": ((0.0, 0),)}, "sizes must be between 1 and 4096"),
+        ({"sizes": ((0.0, 10**9),)}, "sizes must be between 1 and 4096"),
+        ({"epochs": float("inf")}, "epochs must be between 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be between 0"),
+        ({"seed": 10**30}, "seed must be between 0"),
     ],
 )
 def test_what_cannot_be_trained(change, message):

@@ -1,0 +1,99 @@
+"""Whether what a store holds is what was written, of the images that there are now.
+
+A chunk is whole when the SHA-256 of every one of its files is the one noted beside them, and up to date when that of
+every image is, too: images are read for it, which takes a small part of the time that their maps took. No time stamp
+proves as much: a folder that was put in another's place brings old ones.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import grain
+
+from srd_jax.errors import DataError, SRDError
+
+from .checksums import image_checksum
+from .images import Images
+from .store import Noted, Writer
+
+__all__ = ["Check", "check"]
+
+_THREADS, _AHEAD = 2, 4
+
+
+@dataclass(frozen=True)
+class Check:
+    """What there is of several chunks.
+
+    Attributes:
+        missing: those to be made, in order.
+        damaged: which of them were made before, and a file of each that is lost or not as it was written.
+        changed: which of them are whole, and a place of each whose image is another now.
+        unreadable: places without maps in the chunks that stay.
+    """
+
+    missing: tuple[int, ...]
+    damaged: Mapping[int, str]
+    changed: Mapping[int, int]
+    unreadable: tuple[int, ...]
+
+
+def check(writer: Writer, images: Images, indices: Sequence[int], advance: Callable[[], None]) -> Check:
+    """Compare chunks with what was noted of them, and their images with what they were.
+
+    Args:
+        writer: of the store that they are in.
+        images: all that there are now.
+        indices: which chunks.
+        advance: called after each.
+
+    Raises:
+        DataError: there is something else in the place of a file, or an image cannot be read any more.
+    """
+    if not indices:
+        return Check((), {}, {}, ())
+    ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
+    found = grain.MapDataset.source(indices).map(partial(_found, writer, images)).to_iter_dataset(ahead)
+    missing: list[int] = []
+    damaged: dict[int, str] = {}
+    changed: dict[int, int] = {}
+    unreadable: list[int] = []
+    for index, result in zip(indices, found, strict=True):
+        if isinstance(result, SRDError):
+            raise result
+        noted, others = result
+        if noted.damaged:
+            damaged[index] = noted.damaged
+        if others:
+            changed[index] = others[0]
+        if noted.images is None or others:
+            missing.append(index)
+        else:
+            unreadable += [index * writer.chunk + row for row in noted.unreadable]
+        advance()
+    return Check(tuple(missing), damaged, changed, tuple(unreadable))
+
+
+def _found(writer: Writer, images: Images, index: int) -> tuple[Noted, list[int]] | SRDError:
+    """What there is of a chunk, and the places whose images are others; an error is handed over to be raised."""
+    try:
+        noted = writer.noted(index)
+        before = dict(enumerate(noted.images or (), index * writer.chunk))
+        now = {place: _content(images, place, content) for place, content in before.items()}
+    except SRDError as error:
+        return error
+    return noted, [place for place in before if now[place] != before[place]]
+
+
+def _content(images: Images, place: int, before: str | None) -> str | None:
+    try:
+        return image_checksum(*images.read(place))
+    except Exception as error:  # as where it is decoded: what is raised depends on where the image is from
+        if before is None:
+            return None
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(
+            f"{images.ids[place]} could be read when its map was made and cannot be now ({reason}): bring it back, or "
+            "choose another folder for the maps"
+        ) from error
