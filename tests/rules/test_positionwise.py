@@ -10,8 +10,7 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 import srd_jax as srd
-
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+from tests.compiling import QUICK
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,7 @@ import pytest
 from jax import lax
 
 import srd_jax as srd
-
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+from tests.compiling import QUICK
 
 
 @pytest.fixture(autouse=True)
