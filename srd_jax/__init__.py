@@ -6,25 +6,30 @@ from srd_jax.errors import (
     DataError,
     ImageError,
     LayerError,
+    LogitsError,
+    SaturationWarning,
     ShapeError,
     SRDError,
     TargetError,
     UnsupportedPrimitiveError,
     WeightsError,
 )
-from srd_jax.flow import Flow, Layer
+from srd_jax.flow import Account, Flow, Layer
 from srd_jax.operators import Edge
 from srd_jax.registry import register_rule
 from srd_jax.transforms import decompose, explain
 
 __all__ = [
+    "Account",
     "DataError",
     "Edge",
     "Flow",
     "ImageError",
     "Layer",
     "LayerError",
+    "LogitsError",
     "SRDError",
+    "SaturationWarning",
     "ShapeError",
     "TargetError",
     "UnsupportedPrimitiveError",

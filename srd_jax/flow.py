@@ -1,10 +1,12 @@
 """The flow of relevance through a network: sharing ratios between PFV maps, and what can be read from them."""
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from math import prod
 from operator import add
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -13,10 +15,11 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from srd_jax.errors import LayerError, ShapeError, TargetError
-from srd_jax.head import Contrast, Head
+from srd_jax import flow_files
+from srd_jax.errors import LayerError, TargetError
+from srd_jax.head import Contrast, Head, HeadTable
 from srd_jax.meshes import by_image
-from srd_jax.operators import Edge
+from srd_jax.operators import Edge, enlarge
 from srd_jax.suggest import did_you_mean
 from srd_jax.targets import as_targets, check_targets
 from srd_jax.turns import in_turns
@@ -62,8 +65,9 @@ class Account(NamedTuple):
 class Flow:
     """Sharing ratios of a batch of images, from the pixels to the encoder's output.
 
-    A pytree: it can be returned from `jax.jit`, mapped, differentiated and sharded. Once it is there, one more map
-    costs scalar work per position only.
+    A pytree: it can be returned from `jax.jit`, mapped, differentiated and sharded. Every array has the images on its
+    first axis, and weights of the head an extent of 1 there. It is a value too: ``flow[2:4]`` takes images out of it,
+    and it can be pickled, and saved to a file. Once it is there, one more map costs scalar work per position only.
 
     Attributes:
         layers: the PFV maps, the input first, each after those it is made of.
@@ -76,9 +80,63 @@ class Flow:
 
     layers: tuple[Layer, ...]
     edges: tuple[Edge, ...]
-    head: Head
+    head: Head | HeadTable
     live: tuple[tuple[bool, ...] | None, ...]
     recursion: bool = True
+
+    def __repr__(self) -> str:
+        """A line that says what it is of."""
+        n, classes = self.head.logits.shape
+        ends = [f"{layer.name} {'x'.join(map(str, layer.grid))}x{layer.channels}" for layer in self.layers]
+        return f"Flow({n} images, {classes} classes, {len(ends)} layers: {ends[0]} ... {ends[-1]})"
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return int(self.head.logits.shape[0])
+
+    def __getitem__(self, images: int | slice | Sequence[int]) -> "Flow":
+        """The flow of some images, one of them included: ``flow[0]`` has a batch of one.
+
+        Raises:
+            IndexError: an image that does not exist, or none at all.
+        """
+        places = np.atleast_1d(np.arange(len(self))[images if isinstance(images, int | slice) else np.asarray(images)])
+        if places.ndim != 1 or not places.size:
+            raise IndexError(f"{images!r} takes no images out of a flow of {len(self)}")
+        head = self.head if places.size <= len(self) else self.head.tabulated()
+        edges, head = jax.tree.map(lambda a: a if a.shape[0] == 1 < len(self) else a[places], (self.edges, head))
+        return replace(self, edges=edges, head=head)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Flow":
+        """A copy with arrays of its own."""
+        return jax.tree.map(jnp.copy, self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as it is saved: the head as the relevance of every class, without the function."""
+        return Flow, (self.layers, self.edges, _tabulated(self.head), self.live, self.recursion)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a .safetensors file: sharing ratios, logits, and the relevance of every class at the head.
+
+        Args:
+            path: of the file, which appears when it is complete.
+
+        Raises:
+            SRDError: it cannot be written there.
+        """
+        flow_files.save(replace(self, head=_tabulated(self.head)), Path(path))
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> "Flow":
+        """Read what `save` wrote. No code in the file is run.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            DataError: it does not exist or is not such a file.
+        """
+        return flow_files.load(Path(path), Flow, Layer)
 
     def relevance(
         self,
@@ -230,6 +288,11 @@ class Flow:
         return maps[index]
 
 
+@jax.jit
+def _tabulated(head: Head | HeadTable) -> HeadTable:
+    return head.tabulated()
+
+
 def _relevance_of(flow: Flow, targets: Array | None, contrast: Contrast | None) -> dict[str, Array]:
     each, single = as_targets(targets, flow.head.logits)
     seeds = flow.head.relevance(each, contrast)
@@ -259,6 +322,9 @@ def _account_of(flow: Flow, targets: Array | None) -> Account:
     logit = jnp.take_along_axis(flow.head.logits, each, 1).astype(pixels.dtype)
     kept_by = _kept_by(flow, each, None).values()
     kept = sum((jnp.sum(r, tuple(range(2, r.ndim))) for r in kept_by), jnp.zeros_like(pixels))
+    if flow.head.kind == "sharing":
+        seeds = flow.head.relevance(each, None).values()
+        kept = kept + logit - sum(jnp.sum(r, tuple(range(2, r.ndim))) for r in seeds)
     account = Account(logit, pixels, kept, logit - pixels - kept)
     return Account(*(part[:, 0] for part in account)) if single else account
 
@@ -291,31 +357,6 @@ def _erf_of(flow: Flow, where: Array, index: int, direction: str, chunk: int) ->
 def _compiled(fn: Callable[..., Any], flow: Flow, data: Array | None, options: tuple[Any, ...] = ()) -> Any:
     """A function of a flow, compiled once for all flows of one shape and for one choice of options."""
     return by_image(lambda flow, data: fn(flow, data, *options), lambda flow, _: flow.head.logits)(flow, data)
-
-
-def enlarge(maps: Float[Array, "n p ..."], grid: tuple[int, ...]) -> Float[Array, "n p ..."]:
-    """Enlarge maps to another grid, bilinearly; each position's share is spread whole, so that every sum is kept.
-
-    Args:
-        maps: (N, P, *smaller grid).
-        grid: the larger one.
-
-    Returns:
-        (N, P, *grid): `jax.image.resize` of each value over the sum of its weights, which for a whole factor is the
-        number of pixels that a position stands for.
-
-    Raises:
-        ShapeError: the grids have a different number of axes.
-    """
-    own = maps.shape[2:]
-    if len(own) != len(grid):
-        raise ShapeError(f"a map with grid {own} cannot be enlarged to one with grid {grid}: set recursion=True")
-
-    def resize(x: Array) -> Array:
-        return jax.image.resize(x, (*x.shape[: x.ndim - len(grid)], *grid), "linear")
-
-    (weights,) = jax.linear_transpose(resize, jax.ShapeDtypeStruct(own, maps.dtype))(jnp.ones(grid, maps.dtype))
-    return resize(maps / weights)
 
 
 def _flat_positions(positions: ArrayLike | Sequence[Sequence[int]] | None, layer: str, grid: tuple[int, ...]) -> Array:

@@ -28,7 +28,7 @@ from srd_jax.targets import one_hot
 from srd_jax.tracing import Equation, Operand, Ref, evaluate
 from srd_jax.turns import in_turns
 
-__all__ = ["Contrast", "Head", "HeadKind"]
+__all__ = ["Contrast", "Head", "HeadKind", "HeadTable"]
 
 HeadKind = Literal["linear", "gradcam", "sharing"]
 Contrast = Literal["spatial", "class"]
@@ -89,6 +89,10 @@ class Head:
     output: Operand
     squash: Squash
 
+    def __repr__(self) -> str:
+        """A line that says what it is of."""
+        return f"Head({self.kind}, {self.logits.shape[1]} classes, from maps {self.nodes})"
+
     def relevance(self, targets: Int[Array, "n k"], contrast: Contrast | None) -> dict[int, Float[Array, "n k ..."]]:
         """R at the encoder's output.
 
@@ -100,13 +104,15 @@ class Head:
         Returns:
             (N, K, *grid) by index of the PFV map.
         """
-        return self.by_map(contrasted(self._rule(), targets, self.logits, contrast, linear=self.kind == "linear"))
+        maps = contrasted(self._rule(), targets, self.logits, contrast, linear=self.kind == "linear")
+        return by_map(maps, self.nodes, self.grids)
 
-    def every_class(self) -> Float[Array, "n classes positions"]:
-        """R of every class at the encoder's output without contrast, its PFV maps side by side."""
+    def tabulated(self) -> "HeadTable":
+        """The relevance of every class, which needs no equations any more: a head that can be stored."""
         n, classes = self.logits.shape
         each = jnp.broadcast_to(jnp.arange(classes), (n, classes))
-        return contrasted(self._rule(), each, self.logits, None, linear=False)
+        maps = contrasted(self._rule(), each, self.logits, None, linear=False)
+        return HeadTable(self.logits, maps, self.kind, self.bias, self.nodes, self.grids, self.squash)
 
     def neurons(self, targets: Array, contrast: Contrast | None) -> tuple[Float[Array, "n k ..."], ...]:
         """R of every neuron at the encoder's output, each a PFV of one channel; over a PFV's channels it sums to its R.
@@ -153,11 +159,11 @@ class Head:
         count = lay.batch(self.layouts[0])
         if values[0].shape[0] == count:
             return values
-        if any(weight.shape[0] != 1 for weight in self.weights):
-            raise ShapeError("weights were sliced with the images: take images out of a flow by flow[2:4]")
         return tuple(jnp.take(v, jnp.arange(count) % v.shape[0], 0) for v in values)
 
     def _logits(self, values: tuple[Array, ...]) -> Array:
+        if any(weight.shape[0] != 1 for weight in self.weights):
+            raise ShapeError("weights were sliced with the images: take images out of a flow by flow[2:4]")
         known: dict[Ref, Any] = {ref: w[0] for ref, w in zip(self.weight_refs, self.weights, strict=True)}
         for refs, arrays, layouts in (
             (self.fixed_refs, self._batch(self.fixed) if self.fixed else (), self.fixed_layouts),
@@ -208,7 +214,7 @@ class Head:
     @property
     def shares_constants(self) -> bool:
         """Whether what no pixel brings is shared among the positions that pixels reach."""
-        return self.kind != "gradcam" and self.bias != "none"
+        return shares_constants(self.kind, self.bias)
 
     @property
     def _contributors(self) -> np.ndarray:
@@ -240,12 +246,65 @@ class Head:
         """relu(sum_k a_k v_k), a_k the mean over positions of d y_c / d v_k."""
         return self._per_class(self._cam, directions)[0]
 
-    def by_map(self, maps: Float[Array, "n k positions"]) -> dict[int, Float[Array, "n k ..."]]:
-        """The relevance of PFV maps side by side, by index of the map."""
-        grids = dict(zip(self.nodes, self.grids, strict=True))
-        ends = list(accumulate(map(prod, grids.values())))
-        parts = zip(grids.items(), jnp.split(maps, ends[:-1], -1), strict=True)
-        return {node: part.reshape((*maps.shape[:2], *grid)) for (node, grid), part in parts}
+
+def by_map(
+    maps: Float[Array, "n k positions"], nodes: Sequence[int], grids: Sequence[tuple[int, ...]]
+) -> dict[int, Float[Array, "n k ..."]]:
+    """The relevance of PFV maps side by side, by index of the map."""
+    own = dict(zip(nodes, grids, strict=True))
+    ends = list(accumulate(map(prod, own.values())))
+    parts = zip(own.items(), jnp.split(maps, ends[:-1], -1), strict=True)
+    return {node: part.reshape((*maps.shape[:2], *grid)) for (node, grid), part in parts}
+
+
+def shares_constants(kind: HeadKind, bias: Bias) -> bool:
+    """Whether a head shares what no pixel brings among the positions that pixels reach."""
+    return kind != "gradcam" and bias != "none"
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["logits", "maps"],
+    meta_fields=["kind", "bias", "nodes", "grids", "squash"],
+)
+@dataclass(frozen=True)
+class HeadTable:
+    """The relevance of every class at the encoder's output, without the function that it came from.
+
+    Attributes:
+        logits: y, (N, classes).
+        maps: R of every class, (N, classes, positions), the PFV maps side by side.
+        kind: as in `Head`.
+        bias: as in `Head`.
+        nodes: as in `Head`, each once or as often as there.
+        grids: as in `Head`.
+        squash: as in `Head`.
+    """
+
+    logits: Any  # JAX rebuilds pytrees with leaves that are no arrays
+    maps: Any
+    kind: HeadKind
+    bias: Bias
+    nodes: tuple[int, ...]
+    grids: tuple[tuple[int, ...], ...]
+    squash: Squash
+
+    def relevance(self, targets: Int[Array, "n k"], contrast: Contrast | None) -> dict[int, Float[Array, "n k ..."]]:
+        """R at the encoder's output, as `Head.relevance`."""
+
+        def rule(directions: Array) -> Array:
+            return jnp.einsum("nkc,ncp->nkp", directions, self.maps, precision=jax.lax.Precision.HIGHEST)
+
+        return by_map(contrasted(rule, targets, self.logits, contrast, linear=True), self.nodes, self.grids)
+
+    def tabulated(self) -> "HeadTable":
+        """Itself."""
+        return self
+
+    @property
+    def shares_constants(self) -> bool:
+        """Whether what no pixel brings is shared among the positions that pixels reach."""
+        return shares_constants(self.kind, self.bias)
 
 
 def contrasted(

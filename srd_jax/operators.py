@@ -17,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from srd_jax.errors import ShapeError
 from srd_jax.geometry import Step, Whole, Window, count_taps
 from srd_jax.meshes import transposed
 
-__all__ = ["Edge"]
+__all__ = ["Edge", "enlarge"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["ratios"], meta_fields=["source", "target", "grid", "steps"])
@@ -41,6 +42,11 @@ class Edge:
     target: int
     grid: tuple[int, ...]
     steps: tuple[Step, ...]
+
+    def __repr__(self) -> str:
+        """A line that says what it joins, without its ratios."""
+        steps = " ".join(type(step).__name__ for step in self.steps) or "the same positions"
+        return f"Edge({self.source} -> {self.target}: {steps}, {count_taps(self.steps)} taps)"
 
     def apply(self, maps: Float[Array | np.ndarray, "n p ..."]) -> Float[Array, "n p ..."]:
         """Take maps on the earlier grid to the later one: sum_i mu_{i->j} E_i.
@@ -102,3 +108,28 @@ def _weigh_back(steps: Sequence[Step], ratios: Any, maps: Any, grid: tuple[int, 
     if rest:
         return step.back([(_weigh_back(rest, ratio, maps, later),) for ratio in ratios], grid)
     return step.back([(ratio[0], maps) for ratio in ratios], grid)
+
+
+def enlarge(maps: Float[Array, "n p ..."], grid: tuple[int, ...]) -> Float[Array, "n p ..."]:
+    """Enlarge maps to another grid, bilinearly; each position's share is spread whole, so that every sum is kept.
+
+    Args:
+        maps: (N, P, *smaller grid).
+        grid: the larger one.
+
+    Returns:
+        (N, P, *grid): `jax.image.resize` of each value over the sum of its weights, which for a whole factor is the
+        number of pixels that a position stands for.
+
+    Raises:
+        ShapeError: the grids have a different number of axes.
+    """
+    own = maps.shape[2:]
+    if len(own) != len(grid):
+        raise ShapeError(f"a map with grid {own} cannot be enlarged to one with grid {grid}: set recursion=True")
+
+    def resize(x: Array) -> Array:
+        return jax.image.resize(x, (*x.shape[: x.ndim - len(grid)], *grid), "linear")
+
+    (weights,) = jax.linear_transpose(resize, jax.ShapeDtypeStruct(own, maps.dtype))(jnp.ones(grid, maps.dtype))
+    return resize(maps / weights)

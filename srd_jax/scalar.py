@@ -128,7 +128,9 @@ def scalar_flow(
         logits: the program's output.
         kind: whether ratios are taken before or after the activation.
     """
-    upstream = set(flow.head.refs)
+    head = flow.head
+    assert isinstance(head, Head)
+    upstream = set(head.refs)
     for equation in reversed(program.equations):
         if upstream.intersection(equation.results):
             upstream.update(operand for operand in equation.operands if isinstance(operand, int))
@@ -141,11 +143,11 @@ def scalar_flow(
         )
     known = {ref: env[ref] for ref in sorted(upstream)}
     layouts = ((ref, value.layout) for ref, value in known.items() if isinstance(value, Map | Sum))
-    ends = {node.ref for node in interpreter.nodes} | set(flow.head.refs)
+    ends = {node.ref for node in interpreter.nodes} | set(head.refs)
     values = {ref: value.array if isinstance(value, Map | Sum) else value for ref, value in known.items()}
-    places = references(interpreter, logits, flow.head.kind)
+    places = references(interpreter, logits, head.kind)
     return ScalarFlow(
-        flow.layers, values, flow.head, program, places, tuple(layouts), frozenset(ends), interpreter.bias, kind
+        flow.layers, values, head, program, places, tuple(layouts), frozenset(ends), interpreter.bias, kind
     )
 
 

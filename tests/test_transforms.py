@@ -12,7 +12,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 import srd_jax as srd
 from srd_jax import models
-from srd_jax.flow import enlarge
+from srd_jax.operators import enlarge
 
 CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 IMAGES = jax.random.normal(jax.random.key(0), (3, 12, 10, 3))
