@@ -270,16 +270,19 @@ def _run(
     env.update(zip(program.arguments, [*variables, images], strict=True))
     env[program.image] = Map(images, layout, 0, program.image)
 
-    def read(operand: Ref | Constant) -> Any:
+    def read(operand: Ref | Constant, *, aside: bool = False) -> Any:
         if isinstance(operand, Constant):
             return operand.value
         value = env[operand]
-        if isinstance(value, Sum) and interpreter.reads.get(operand, 0) > 1 and not value.is_free:
+        if not isinstance(value, Sum) or value.is_free:
+            return value
+        if interpreter.reads.get(operand, 0) > 1:
             env[operand] = value = interpreter.close(value)
-        return value
+        return interpreter.close(value) if aside and program.uses[operand] > 1 else value
 
     for equation in program.equations:
-        operands = [read(operand) for operand in equation.operands]
+        aside = not any(ref in interpreter.reads for ref in equation.results)
+        operands = [read(operand, aside=aside) for operand in equation.operands]
         if equation.primitive.name not in _KEEPS_A_MEAN:
             operands = [interpreter.through_mean(value) for value in operands]
         if not any(isinstance(value, Map | Sum) for value in operands):

@@ -103,7 +103,7 @@ def test_linear_steps_extend_every_contribution():
 def test_linear_steps_reach_into_branches_with_biases_of_their_own():
     biased = replace(two_tap_mix(a_map()), biased=True)
     skip = values.extend(a_map(), lambda x: x[:, :3], biased.layout, step=Slice(((0, 3, 1),)))
-    total = values.joined(biased, skip, biased.array + skip.array, "add")
+    total = values.joined([biased, skip], biased.array + skip.array)
     extended = values.extend(total, lambda x: -x, total.layout)
     inner = extended.parts[0]
     assert isinstance(inner, Sum)
@@ -194,18 +194,18 @@ def test_a_lazy_pool_is_composed_with_a_mixing_step():
 
 def test_joined_maps_are_two_contributions():
     left, right = a_map(0), a_map(1)
-    total = values.joined(left, right, left.array + right.array, "add")
+    total = values.joined([left, right], left.array + right.array)
     assert [term.source.node for term in total.terms] == [0, 1]
-    assert (total.biased, total.scope) == (False, "add")
+    assert not total.biased
     assert_accounts(total)
 
 
 def test_joined_sums_without_biases_are_flat_and_a_bias_keeps_its_branch_apart():
     left, right = two_tap_mix(a_map()), two_tap_mix(a_map())
     array = left.array + right.array
-    assert all(isinstance(part, Term) for part in values.joined(left, right, array, "").parts)
+    assert all(isinstance(part, Term) for part in values.joined([left, right], array).parts)
     biased = replace(left, array=left.array + 1, biased=True)
-    total = values.joined(biased, right, array + 1, "")
+    total = values.joined([biased, right], array + 1)
     assert [type(part) for part in total.parts] == [Sum, Term]
     assert total.parts[0].biased
     assert not total.biased
@@ -217,7 +217,7 @@ def test_a_single_pfv_joined_to_a_map_is_copied_over_its_positions():
     lifted = replace(single, array=single.array[:, None], layout=(single.layout[0], (), single.layout[1]))
     spread = values.broadcast(lifted, (2, 4, 3))
     value = a_map()
-    total = values.joined(value, spread, value.array + spread.array, "add")
+    total = values.joined([value, spread], value.array + spread.array)
     assert total.layout == LAYOUT
     assert total.terms[0].steps == ()
     assert total.terms[1].steps == (Copy((4,), (0,)),)
@@ -234,4 +234,4 @@ def test_values_whose_axes_disagree_cannot_be_joined():
     left = a_map()
     right = Map(jnp.ones((2, 4, 3)), ((Dim(BATCH, 2),), (Dim(CHANNEL, 4),), (Dim(0, 3),)), 1)
     with pytest.raises(LayoutError, match="position axis 0 in one operand and channel axis in another"):
-        values.joined(left, right, left.array, "add")
+        values.joined([left, right], left.array)

@@ -260,23 +260,33 @@ def grouped(x):
     return (groups - jnp.mean(groups, (1, 2, 4), keepdims=True)).reshape(x.shape)
 
 
-NORMS = {
-    "instance": (centred, lambda x: [lambda x: x, lambda x: centred(x) - x]),
-    "group": (grouped, lambda x: [lambda x: x, lambda x: grouped(x) - x]),
+MEANS = {
+    "instance": (centred, lambda x: jnp.mean(x, (1, 2))),
+    "group": (grouped, lambda x: jnp.mean(x.reshape((2, 3, 4, 2, 2)), (1, 2, 4))),
 }
 
 
-@pytest.mark.parametrize("case", NORMS)
-def test_the_mean_that_a_norm_subtracts_is_a_contribution_of_every_position(case):
-    centre, branches = NORMS[case]
+@pytest.mark.parametrize("case", MEANS)
+def test_the_mean_that_a_norm_subtracts_goes_through_its_one_pfv(case):
+    """Two contributions to every position: its own and the mean's, which all positions have a share of."""
+    centre, mean = MEANS[case]
+    factor = lax.rsqrt(jnp.mean(centre(draw(2, 3, 4, 4)) ** 2, (1, 2), keepdims=True) + 0.1) * SCALE
 
     def f(_, x):
         y = centre(x)
         return logits(jnp.tanh(y * lax.rsqrt(jnp.mean(y * y, (1, 2), keepdims=True) + 0.1) * SCALE + SHIFT))
 
     images = draw(2, 3, 4, 4)
-    flow, _, _ = explained(f, images, branches(images))
-    assert [layer.grid for layer in flow.layers] == [(3, 4), (3, 4)]
+    flow, _, last = explained(f, images)
+    assert [layer.grid for layer in flow.layers] == [(3, 4), (), (3, 4)]
+    parts = np.stack([images * factor, (centre(images) - images) * factor])
+    norms, x = np.linalg.norm(parts, axis=-1, keepdims=True), parts.sum(0) + SHIFT
+    own, others = np.sum((parts + norms / norms.sum(0) * SHIFT) * x, -1) / np.sum(x * x, -1)
+    field = np.asarray(by_masking([mean], images))
+    pixels = np.eye(12).reshape((12, 3, 4))
+    np.testing.assert_allclose(
+        last, own.reshape((2, 12, 1, 1)) * pixels + others.reshape((2, 12, 1, 1)) * field, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("axes", [(1, 2), (1, 2, 3)], ids=["instance norm", "layer norm over the whole map"])
@@ -286,7 +296,7 @@ def test_norms_written_with_a_mean_and_a_variance(axes):
         return logits(jnp.tanh((x - mean) / jnp.sqrt(variance + 0.1) * SCALE + SHIFT))
 
     flow, _, _ = explained(f, draw(2, 3, 4, 4))
-    assert [layer.grid for layer in flow.layers] == [(3, 4), (3, 4)]
+    assert [layer.grid for layer in flow.layers] == [(3, 4), (), (3, 4)]
 
 
 ONE_POSITION = {

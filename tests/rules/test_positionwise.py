@@ -197,9 +197,8 @@ def test_a_chain_of_activations_gives_the_logits_and_the_map_of_its_end(chain):
         lax.optimization_barrier,
         lambda x: x.astype(jnp.float32).astype(jnp.float64),
         lambda x: lax.reduce_precision(x, 11, 52),
-        lambda x: checkpoint_name(x, "here"),
     ],
-    ids=["negation", "copy", "barrier", "casts", "precision", "name"],
+    ids=["negation", "copy", "barrier", "casts", "precision"],
 )
 def test_linear_ones_keep_a_sum_open(linear):
     """The bias that comes after them belongs to the same X_j."""
@@ -211,6 +210,17 @@ def test_linear_ones_keep_a_sum_open(linear):
     images = np.round(draw(2, 3, 4, 2) * 8) / 8  # exact in float32, so that casts change nothing
     flow, _, _ = explained(lambda _, x: logits(jnp.tanh(step(x))), images, [step])
     assert len(flow.layers) == 2
+
+
+def test_a_name_ends_a_sum_so_that_the_layer_is_what_was_named():
+    first, narrow = conv(draw(2, 3, 4, 2), draw(3, 3, 2, 4)), draw(4, 2)
+
+    def f(_, x):
+        y = checkpoint_name(conv(x, draw(3, 3, 2, 4)) + x @ draw(2, 4), "sum")
+        return logits(jnp.tanh(jnp.concatenate([y @ narrow + 0.1] * 2, -1)))
+
+    flow, _, _ = explained(f, draw(2, 3, 4, 2))
+    assert [(layer.name, layer.channels) for layer in flow.layers][1] == ("sum", first.shape[-1])
 
 
 def test_names_name_maps():

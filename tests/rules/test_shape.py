@@ -196,9 +196,6 @@ SUMS = {
         lambda x: jnp.pad(b(x), ((0, 0), (0, 0), (0, 0), (0, 2))),
         lambda x: jnp.pad(x, ((0, 0), (0, 0), (0, 0), (2, 0))),
     ],
-    "context of every position": [b, lambda x: context(x, (1, 2))],
-    "context of every row": [b, lambda x: context(x, 2)],
-    "context of every column": [lambda x: context(x, 1), b],
 }
 
 
@@ -210,10 +207,20 @@ def test_ratios_of_a_sum_are_what_masking_makes_of_them(case):
     assert len(flow.layers) == 2
 
 
+CONTEXTS = {"position": ((1, 2), ()), "row": (2, (3,)), "column": (1, (4,))}
+
+
+@pytest.mark.parametrize("case", CONTEXTS)
+def test_context_goes_through_the_pfvs_that_it_has(case):
+    axes, grid = CONTEXTS[case]
+    flow, _, _ = explained(lambda _, x: logits(jnp.tanh(b(x) + context(x, axes))), draw(2, 3, 4, 2))
+    assert [layer.grid for layer in flow.layers] == [(3, 4), grid, (3, 4)]
+    assert [(edge.source, edge.target) for edge in flow.edges] == [(0, 1), (0, 2), (1, 2)]
+
+
 CONCATENATIONS = {
     "branches side by side": (lambda x: jnp.concatenate([b(x), x], -1), "branches as channels"),
     "a branch and constants": (lambda x: jnp.concatenate([np.ones((2, 3, 4, 1)), conv(x, draw(*KERNEL))], -1), None),
-    "context beside positions": (lambda x: jnp.concatenate([x, context(x, (1, 2))], -1), None),
     "a stack of branches": (lambda x: jnp.stack([conv(x, draw(*KERNEL)), x], 3).reshape((2, 3, 4, 4)), None),
     "mirrored padding": (lambda x: jnp.pad(x, ((0, 0), (1, 1), (2, 1), (0, 0)), mode="reflect"), None),
     "wrapped around": (lambda x: jnp.pad(x, ((0, 0), (1, 1), (1, 0), (0, 0)), mode="wrap"), None),
