@@ -310,5 +310,7 @@ def _pad(x: np.ndarray, config: Sequence[tuple[int, int, int]]) -> np.ndarray:
         [n + max(0, n - 1) * interior for n, (_, _, interior) in zip(x.shape, config, strict=True)], x.dtype
     )
     spread[tuple(slice(None, None, interior + 1) for _, _, interior in config)] = x
-    crop = tuple(slice(max(0, -lo), n - max(0, -hi)) for n, (lo, hi, _) in zip(spread.shape, config, strict=True))
-    return np.pad(spread[crop], [(max(0, lo), max(0, hi)) for lo, hi, _ in config])
+    padded = np.pad(spread, [(max(0, lo), max(0, hi)) for lo, hi, _ in config])
+    return padded[
+        tuple(slice(max(0, -lo), n - max(0, -hi)) for n, (lo, hi, _) in zip(padded.shape, config, strict=True))
+    ]

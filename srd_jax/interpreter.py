@@ -99,9 +99,10 @@ class Interpreter:
             return value
         if value.ref in self._closed:
             return self._closed[value.ref]
-        if value.mean is not None and value.is_mean:
-            mean = self.close(value.mean if value.name is None else replace(value.mean, name=value.name))
-            return replace(mean, array=value.array, layout=value.layout, ref=value.ref, pool=value)
+        if value.origin is not None and (value.is_mean or value.is_free):
+            ended = self.close(value.origin if value.name is None else replace(value.origin, name=value.name))
+            pool = value if value.is_mean else None
+            return replace(ended, array=value.array, layout=value.layout, ref=value.ref, pool=pool)
         index = len(self.nodes)
         sources = tuple(term.source for term in value.terms)
         node = Node(
@@ -129,6 +130,17 @@ class Interpreter:
         """A value, closed where it is a mean over all positions: whatever is made of it goes through its one PFV."""
         is_mean = isinstance(value, Sum) and value.is_mean and lay.positions(value.layout) == 1
         return self.close(value) if is_mean else value
+
+    def settled(self, values: Sequence[Value]) -> list[Value]:
+        """Operands of one step: an open selection ends where another operand is a function of its end, or itself."""
+        origins = [value.origin or value if isinstance(value, Sum) else value for value in values]
+        keys = [origin.ref for origin in origins]
+        roots = {self.root(value.node) for value in values if isinstance(value, Map)}
+        ends = [
+            (key in self._closed and self.root(self._closed[key].node) in roots) or (key >= 0 and keys.count(key) > 1)
+            for key in keys
+        ]
+        return [self.close(value) if end else value for value, end in zip(values, ends, strict=True)]
 
     def through_own_pfvs(self, values: Sequence[Value]) -> list[Value]:
         """Values to be added up: one that is copied over positions, as a mean is, ends at the PFVs that it has."""

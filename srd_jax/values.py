@@ -141,7 +141,7 @@ class Sum:
         name: name given to it by the user.
         ref: identifier of the value in the traced program.
         outside: whether constants were added only where nothing was selected (padding); for a mixing step, bias.
-        mean: the mean that this one is only a multiple or a selection of, where it ends if it has to.
+        origin: the mean or the selection that this one is only a multiple of, where it ends if it has to.
     """
 
     array: jax.Array
@@ -152,7 +152,7 @@ class Sum:
     name: str | None = None
     ref: int = -1
     outside: bool = False
-    mean: "Sum | None" = None
+    origin: "Sum | None" = None
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -174,9 +174,10 @@ class Sum:
 
     @property
     def is_free(self) -> bool:
-        """Whether several readers may each start from it: a selection, or a max pool times a number."""
-        scaled = self.scaled_pool
-        return self.selection is not None or (scaled is not None and scaled.proportional and not self.biased)
+        """Whether several readers may each start from it: a selection, alone or times a number."""
+        (part, *others) = self.parts
+        scaled = not others and isinstance(part, Term) and part.mix is None and part.proportional and not self.biased
+        return scaled or self.selection is not None
 
     @property
     def selection(self) -> Term | None:
@@ -250,9 +251,10 @@ def extend(
         )
 
     same_positions = step is None or isinstance(step, Regrid)
-    mean = (value.mean or value) if proportional and same_positions and value.is_mean else None
+    multiple = proportional and same_positions and (value.is_mean or value.is_free)
+    origin = (value.origin or value) if multiple else None
     parts = tuple(map(longer, value.parts))
-    return replace(value, array=array, layout=layout, parts=parts, ref=-1, outside=False, mean=mean)
+    return replace(value, array=array, layout=layout, parts=parts, ref=-1, outside=False, origin=origin)
 
 
 def select(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layout: Layout, step: Step | None) -> Value:
@@ -353,7 +355,7 @@ def pooled_again(value: Sum, fn: Linear, layout: Layout, mix: Mix, step: Step) -
 
     made = again(value)
     assert isinstance(made, Sum)
-    return replace(made, ref=-1, outside=False, mean=None)
+    return replace(made, ref=-1, outside=False, origin=None)
 
 
 def copied_axes(value: Value, layout: Layout) -> tuple[int, ...]:

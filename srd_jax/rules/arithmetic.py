@@ -23,6 +23,7 @@ def add(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -
     left, right = spread(equation, operands)
     subtracts = equation.primitive is jp.sub_p
     if isinstance(left, Map | Sum) and isinstance(right, Map | Sum):
+        left, right = interpreter.settled([left, right]) if left.ref != right.ref else (left, right)
         if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
             return positionwise(interpreter, equation, operands)
         array = bind(equation, left.array, right.array)[0]
@@ -52,7 +53,7 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
         return _scaled(_at_end(interpreter, left, right), equation, lambda x: (x, right), right)
     if not isinstance(left, Map | Sum):
         return _scaled(_at_end(interpreter, right, left), equation, lambda x: (left, x), left)
-    left, right = interpreter.through_mean(left), interpreter.through_mean(right)
+    left, right = interpreter.settled([interpreter.through_mean(left), interpreter.through_mean(right)])
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if gates(right.layout, left.layout):
@@ -72,7 +73,7 @@ def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
         return _scaled(_at_end(interpreter, left, right), equation, lambda x: (x, right), right)
     if not isinstance(left, Map | Sum):
         return positionwise(interpreter, equation, operands)
-    left, right = interpreter.through_mean(left), interpreter.through_mean(right)
+    left, right = interpreter.settled([interpreter.through_mean(left), interpreter.through_mean(right)])
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if gates(right.layout, left.layout):

@@ -193,7 +193,7 @@ def reduce_sum(interpreter: Interpreter, equation: Equation, operands: Sequence[
         )
     if not any(dim.is_position for axis in axes for dim in value.layout[axis]):
         summed = extend(value, lambda x: bind(equation, x)[0], without(value.layout, axes), proportional=True)
-        return replace(summed, mean=None) if isinstance(summed, Sum) else replace(summed, pool=None)
+        return replace(summed, origin=None) if isinstance(summed, Sum) else replace(summed, pool=None)
 
     def pool(layout: Layout) -> tuple[Layout, Mix, Step]:
         step, gather, gathered = whole(layout, axes)
