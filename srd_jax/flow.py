@@ -353,7 +353,7 @@ def _erf_of(flow: Flow, where: Array, index: int, direction: str, chunk: int) ->
     return jnp.swapaxes(columns, 1, 2).reshape((n, where.shape[0], *pixels))
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@partial(jax.jit, static_argnums=(0, 3), keep_unused=True)
 def _compiled(fn: Callable[..., Any], flow: Flow, data: Array | None, options: tuple[Any, ...] = ()) -> Any:
     """A function of a flow, compiled once for all flows of one shape and for one choice of options."""
     return by_image(lambda flow, data: fn(flow, data, *options), lambda flow, _: flow.head.logits)(flow, data)

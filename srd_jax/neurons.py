@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.extend.core import primitives as jp
 
 from srd_jax.activations import Activations
@@ -27,7 +26,7 @@ from srd_jax.rules.arithmetic import gates
 from srd_jax.sharing import Bias, Relevance, accumulator
 from srd_jax.tracing import Equation, Operand, Program, Ref, bind, is_elementwise
 
-__all__ = ["Neurons"]
+__all__ = ["Neurons", "refuse"]
 
 _SELECTIONS = frozenset({
     jp.reshape_p.name, jp.squeeze_p.name, jp.transpose_p.name, jp.broadcast_in_dim_p.name, jp.slice_p.name,
@@ -182,7 +181,7 @@ class Neurons:
         if kind == "bend":
             source = operands[0] if len(moving) == 1 else self._activations.before(result)
             if source is None:
-                self._refuse(equation, "it joins values in a way that is neither an activation nor a gate")
+                refuse(equation, "it joins values in a way that is neither an activation nor a gate")
             add(source, relevance[result])
         elif kind == "pool":
             value = self._value(operands[0])
@@ -276,7 +275,6 @@ class Neurons:
         moving = [i for i, operand in enumerate(equation.operands) if isinstance(operand, int) and operand in own]
         kind: Kind
         if name in _SELECTIONS:
-            self._check_constants(equation, moving)
             kind = "select"
         elif name in _POOLS:
             kind = "pool"
@@ -289,7 +287,7 @@ class Neurons:
         elif is_elementwise(equation):
             kind = "bend"
         else:
-            self._refuse(equation, "there is no rule for single neurons")
+            refuse(equation, "there is no rule for single neurons")
         return kind, moving
 
     def _scaled(self, equation: Equation, moving: list[int]) -> int | None:
@@ -305,17 +303,6 @@ class Neurons:
             return 1
         opens = [left in self._open, right in self._open]
         return opens.index(True) if sum(opens) == 1 else None
-
-    def _check_constants(self, equation: Equation, moving: list[int]) -> None:
-        """Refuse constants beside neurons: their part of a later sum would be lost."""
-        if equation.primitive is jp.pad_p:
-            operand = equation.operands[1]
-            fill = self.values[operand] if isinstance(operand, int) else operand.value
-            known = None if isinstance(fill, jax.core.Tracer) else float(fill)
-            if known is not None and np.isfinite(known) and known != 0:
-                self._refuse(equation, "it pads with a constant other than zero")
-        elif equation.primitive is jp.concatenate_p and len(moving) < len(equation.operands):
-            self._refuse(equation, "it puts constants beside neurons")
 
     def _run(
         self, equation: Equation, moving: list[int], change: Callable[[jax.Array], jax.Array] = lambda x: x
@@ -344,11 +331,17 @@ class Neurons:
         array = jnp.asarray(self.values[operand] if isinstance(operand, int) else operand.value)
         return array.astype(accumulator(array.dtype)) if jnp.issubdtype(array.dtype, jnp.inexact) else array
 
-    def _refuse(self, equation: Equation, why: str) -> NoReturn:
-        raise UnsupportedPrimitiveError(
-            f"no sharing ratios of single neurons for primitive '{equation.primitive.name}': {why}. It is at "
-            f"{equation.where}" + (f", in {equation.scope}" if equation.scope else "") + '. Use unit="vector"'
-        )
+
+def refuse(equation: Equation, why: str) -> NoReturn:
+    """Say that single neurons have no ratios at a step.
+
+    Raises:
+        UnsupportedPrimitiveError: always.
+    """
+    raise UnsupportedPrimitiveError(
+        f"no sharing ratios of single neurons for primitive '{equation.primitive.name}': {why}. It is at "
+        f"{equation.where}" + (f", in {equation.scope}" if equation.scope else "") + '. Use unit="vector"'
+    )
 
 
 def _pull(fn: Callable[..., object], like: Sequence[jax.Array]) -> Callable[..., list[jax.Array]]:

@@ -1,13 +1,15 @@
 """The flow of relevance where every neuron is a PFV of its own, of one channel: ``unit="scalar"``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.extend.core import primitives as jp
 from jaxtyping import Array, Float, Int
 
 from srd_jax import layout as lay
@@ -18,10 +20,10 @@ from srd_jax.head import Contrast, Head
 from srd_jax.interpreter import Interpreter
 from srd_jax.layout import Layout
 from srd_jax.meshes import transposed
-from srd_jax.neurons import Neurons
+from srd_jax.neurons import Neurons, refuse
 from srd_jax.sharing import Bias, Relevance
 from srd_jax.targets import as_targets, check_targets
-from srd_jax.tracing import Program, Ref
+from srd_jax.tracing import Equation, Program, Ref
 from srd_jax.values import Map, Sum, Value
 
 __all__ = ["ScalarFlow", "scalar_flow"]
@@ -135,6 +137,9 @@ def scalar_flow(
         if upstream.intersection(equation.results):
             upstream.update(operand for operand in equation.operands if isinstance(operand, int))
             upstream.update(equation.results)
+    for equation in program.equations:
+        if equation.results[0] in upstream & program.from_image:
+            _refuse_constants(equation, env)
     unreached = next((node.name for node in interpreter.nodes if node.live is not None), None)
     if unreached is not None and interpreter.bias != "none":
         raise UnsupportedPrimitiveError(
@@ -149,6 +154,22 @@ def scalar_flow(
     return ScalarFlow(
         flow.layers, values, head, program, places, tuple(layouts), frozenset(ends), interpreter.bias, kind
     )
+
+
+def _refuse_constants(equation: Equation, env: Mapping[Ref, Any]) -> None:
+    """Refuse constants beside neurons, while they are known: their part of a later sum would be lost.
+
+    Raises:
+        UnsupportedPrimitiveError: it pads with another constant than zero, or concatenates some.
+    """
+    own = [env[operand] if isinstance(operand, int) else operand.value for operand in equation.operands]
+    if equation.primitive is jp.pad_p:
+        fill = own[1]
+        unknown = isinstance(fill, jax.core.Tracer | Map | Sum)
+        if unknown or (np.isfinite(float(fill)) and float(fill) != 0):
+            refuse(equation, "it pads with a constant other than zero")
+    elif equation.primitive is jp.concatenate_p and not all(isinstance(x, Map | Sum) for x in own):
+        refuse(equation, "it puts constants beside neurons")
 
 
 def _of_shape(neurons: Float[Array, "n ..."], layout: Layout) -> Array:

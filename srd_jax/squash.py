@@ -74,9 +74,9 @@ def squash_of(program: Program) -> Squash:
         return Squash()
     if last.primitive is jp.logistic_p:
         return Squash("sigmoid", last.where)
-    if last.primitive is jp.div_p and made_by(last, "exp"):
-        total = made_by(last, "reduce_sum", 1)
-        if total is not None and source(total.operands[0]) == source(last.operands[0]):
+    if last.primitive is jp.div_p:
+        above, below = made_by(last, "exp"), made_by(made_by(last, "reduce_sum", 1), "exp")
+        if above is not None and below is not None and source(above.operands[0]) == source(below.operands[0]):
             return Squash("softmax", last.where)
     if last.primitive is jp.sub_p and made_by(made_by(made_by(last, "log", 1), "reduce_sum"), "exp"):
         return Squash("log_softmax", last.where)

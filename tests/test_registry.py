@@ -1,5 +1,7 @@
 """The open registry: a rule of one's own is found, called only where images matter, and replaces an earlier one."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,6 +103,30 @@ def test_a_rule_may_refuse():
 
     srd.register_rule("tanh")(refuse)
     with pytest.raises(srd.UnsupportedPrimitiveError, match=r"'tanh' of .float32.*: not on Sundays. It is at "):
+        srd.decompose(pooled(jnp.tanh))(None, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda value: replace(value, array=value.array[..., :1]), r"an array of shape \(2, 3, 2, 1\) in place of"),
+        (
+            lambda value: replace(value, layout=value.layout[:-1]),
+            r"an array of shape \(2, 3, 2, 4\) with a layout of shape \(2, 3, 2\)",
+        ),
+        (lambda value: value.array[:1], r"an array of shape \(1, 3, 2, 4\) in place of \(2, 3, 2, 4\)"),
+        (lambda value: [value, value], "2 results in place of 1"),
+        (lambda value: [], "0 results in place of 1"),
+    ],
+    ids=["array", "layout", "plain array", "two", "none"],
+)
+def test_a_rule_is_held_to_its_equation(spoil, said):
+    def rule(interpreter, equation, operands):
+        (value,) = srd.rules.positionwise(interpreter, equation, operands)
+        return spoil(value)
+
+    srd.register_rule("tanh")(rule)
+    with pytest.raises(srd.ShapeError, match=f"the sharing rule of primitive 'tanh' returned {said}"):
         srd.decompose(pooled(jnp.tanh))(None, IMAGES)
 
 

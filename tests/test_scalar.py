@@ -114,6 +114,22 @@ def test_what_single_neurons_do_not_have():
         flow.erf("input")
 
 
+@pytest.mark.parametrize("activation", [jnp.sin, jnp.cbrt, jnp.atan])
+def test_activations_that_few_networks_have(activation):
+    def f(kernel, x):
+        return activation(lax.conv(x, kernel, (1, 1), "SAME") + 0.3).mean((2, 3))
+
+    kernel, images = jax.random.normal(jax.random.key(4), (3, 3, 3, 3)), jnp.moveaxis(IMAGES, -1, 1)
+    after, before, single = (
+        srd.explain(f, channel_axis=1, contrast=None, **options)(kernel, images, 1)
+        for options in ({"relevance": "post"}, {}, {"unit": "scalar"})
+    )
+    for heat in (after, before, single):
+        np.testing.assert_allclose(heat.sum((1, 2)), f(kernel, images)[:, 1], atol=1e-4)
+    assert jnp.abs(after - before).max() > 1e-3
+    assert jnp.abs(single - before).max() > 1e-3
+
+
 def padded(x):
     return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import srd_jax as srd
 from srd_jax.errors import TargetError
 from srd_jax.targets import as_targets
 
@@ -23,9 +24,8 @@ LOGITS = jnp.asarray([[0.0, 3.0, 1.0], [5.0, -1.0, 2.0]])
         (jnp.asarray([2, 0]), [[2], [0]], True),
         ([[2, 0, 2], [1, 1, 0]], [[2, 0, 2], [1, 1, 0]], False),
         (np.asarray([[1], [2]]), [[1], [2]], False),
-        (np.zeros((2, 0), int), np.zeros((2, 0), int), False),
     ],
-    ids=["predicted", "int", "numpy int", "0-d", "list", "uint8", "jax", "several", "one each", "none each"],
+    ids=["predicted", "int", "numpy int", "0-d", "list", "uint8", "jax", "several", "one each"],
 )
 def test_targets_become_indices_per_image(targets, indices, single):
     each, is_single = as_targets(targets, LOGITS)
@@ -41,9 +41,20 @@ def test_targets_become_indices_per_image(targets, indices, single):
         (-1, "class -1 does not exist"),
         ([0, 7], "class 7 does not exist"),
         ([[0, 1], [2, -4]], "class -4 does not exist"),
-        (1.0, "must be integers .class indices., not float"),
-        ([True, False], "must be integers .class indices., not bool"),
+        (1.0, "must be integers .class indices., not 1.0 of type float"),
+        ([True, False], "must be integers .class indices., not .True, False. of type bool"),
         ([0, 1, 2], r"one int, \(2,\) ints or \(2, K\) ints for 2 images; got shape \(3,\)"),
+        ("1", "must be integers .class indices., not '1' of type"),
+        ({1}, "must be integers"),
+        ([[0], [1, 2]], "integers in a rectangular array"),
+        (np.zeros((2, 0), int), r"got shape \(2, 0\)"),
+        ([], r"got shape \(0,\)"),
+        (2**33 + 1, "class 8589934593 does not exist"),
+        (np.asarray([0, 2**33 + 1]), "class 8589934593 does not exist"),
+        (np.uint64(2**64 - 1), "class 18446744073709551615 does not exist"),
+        (10**30, "class int does not exist"),
+        (True, "must be integers .class indices., not True of type bool"),
+        (np.asarray([0.0, 1.0]), "must be integers"),
         ([0], r"got shape \(1,\)"),
         (np.zeros((3, 2), int), r"got shape \(3, 2\)"),
         (np.zeros((2, 1, 1), int), r"got shape \(2, 1, 1\)"),
@@ -66,3 +77,28 @@ def test_targets_may_be_traced():
 
 def test_the_predicted_class_may_be_traced():
     np.testing.assert_array_equal(jax.jit(lambda logits: as_targets(None, logits)[0])(LOGITS), [[1], [0]])
+
+
+def network(_, x):
+    return jnp.tanh(x).mean((1, 2))
+
+
+IMAGES = jax.random.normal(jax.random.key(0), (2, 4, 3, 3))
+
+
+@pytest.mark.parametrize("contrast", ["spatial", "class", None])
+def test_the_map_of_a_traced_class_that_does_not_exist_is_nan(contrast):
+    heat = jax.jit(srd.explain(network, contrast=contrast))(None, IMAGES, jnp.asarray([[0, 3], [-1, 2]]))
+    np.testing.assert_array_equal(jnp.isnan(heat).all((2, 3)), [[False, True], [True, False]])
+    np.testing.assert_array_equal(jnp.isnan(heat).any((2, 3)), [[False, True], [True, False]])
+
+
+def test_one_logit_has_no_other_class():
+    with pytest.raises(TargetError, match="there is one logit"):
+        srd.explain(lambda _, x: network(_, x)[:, :1], contrast="class")(None, IMAGES, 0)
+
+
+def test_an_unknown_contrast_of_a_flow():
+    _, flow = srd.decompose(network)(None, IMAGES)
+    with pytest.raises(ValueError, match="contrast must be one of 'spatial', 'class', None, not 'classes'"):
+        flow.relevance(0, contrast="classes")

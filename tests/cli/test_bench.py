@@ -2,14 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
 
+from srd_jax import calls
+from srd_jax.calls import Repeated
 from srd_jax.cli import app
 
 SMALL = ["bench", "--size", "32", "--batch", "2", "--rounds", "2"]
+QUIET = Repeated(1, 0, {1: 2**20, 2: 2**21})
 
 
 def test_table_numbers_and_picture(tmp_path):
@@ -34,8 +38,31 @@ def test_table_numbers_and_picture(tmp_path):
         assert np.asarray(image.convert("L")).std() > 10
 
 
+def test_calls_are_made_over_and_over(tmp_path, monkeypatch):
+    command = [*SMALL, "--skip", "erfs", "--skip", "classes", "--calls", "8", "--out", str(tmp_path)]
+    monkeypatch.setattr(calls, "repeat", lambda forms, count, advance: dict.fromkeys(forms, QUIET))
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    assert len(re.findall(r"1: 1.0, 2: 2.0 +flat", result.stdout)) == 4
+    numbers = tmp_path / "bench_tiny_resnet_32_2_float32_norm.json"
+    told = json.loads(numbers.read_text())["calls"]["explain under jit"]
+    assert told == {"compiled_first": 1, "compiled_later": 0, "held_bytes": {"1": 2**20, "2": 2**21}, "fault": ""}
+    monkeypatch.setattr(calls, "repeat", lambda forms, count, advance: {"explain": replace(QUIET, later=7)})
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert result.stderr == "srd: 8 calls leave something behind; explain: 7 compilations after the first call\n"
+    assert json.loads(numbers.read_text())["calls"]["explain"]["compiled_later"] == 7
+
+
 def test_wrong_options_end_in_one_line(tmp_path):
-    for wrong in (["--dtype", "int8"], ["--batch", "0"], ["--model", "resnet51"], ["--size", "0"], ["--rounds", "0"]):
+    for wrong in (
+        ["--dtype", "int8"],
+        ["--batch", "0"],
+        ["--model", "resnet51"],
+        ["--size", "0"],
+        ["--rounds", "0"],
+        ["--calls", "1"],
+    ):
         result = CliRunner().invoke(app, [*SMALL, "--out", str(tmp_path), *wrong])
         assert result.exit_code == 2, wrong
         assert len(result.stderr.splitlines()) == 1, result.stderr
