@@ -1,7 +1,6 @@
 """``srd batch``: maps of every image of a folder, a list or a data set, into one store that survives a kill."""
 
 import hashlib
-import io
 import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from srd_jax.files import check_folder, is_address
 
 from .extras import needing
 from .options import MOST_AT_ONCE, Bias, Contrast, DataDir, Head, ManualDir, ModelName, Size, Split, Weights
+from .sheet import draw_sheet
 from .targets import Rank, parse, resolve
 from .terminal import line, problem, throughput_bar
 
@@ -148,7 +148,7 @@ def batch(
         line(f"{len(images) - len(lost)} of {len(images)} images explained, {len(lost)} could not be read{speed}")
         line(str(out))
         if show and len(lost) < len(images):
-            line(str(_draw(out, images, net, show, side)))
+            line(str(draw_sheet(out, images, net, show, side)))
     if len(lost):
         raise SRDError(f"{len(lost)} of {len(images)} images have no map: {images.ids[lost[0]]} is the first")
 
@@ -371,37 +371,3 @@ def _what_is_mended(
     }
     told = [f"{what}: {len(each)} (first {next(iter(each))})" for what, each in found.items() if each]
     return f"in {out}, {', '.join(told)}" if told else ""
-
-
-def _draw(out: Path, images: "Images", net: "Model", count: int, side: int) -> Path:
-    """A contact sheet of maps from all over the images."""
-    import numpy as np  # noqa: PLC0415
-
-    from srd_jax.charts import draw_contact_sheet  # noqa: PLC0415
-    from srd_jax.data import open_maps  # noqa: PLC0415
-    from srd_jax.data.store import DONE, SHEET, write_file  # noqa: PLC0415
-    from srd_jax.models import photos  # noqa: PLC0415
-    from srd_jax.pictures import write_png  # noqa: PLC0415
-
-    found = open_maps(out)
-    done = (found.status[:] == DONE).nonzero()[0]
-    chosen = done[np.linspace(0, len(done) - 1, min(count, len(done))).round().astype(int)]
-    resize = round(side * net.resize / net.size)
-    names = [net.labels[each] if isinstance(each, int) else each for each in found.run["targets"]]
-    maps = found.maps[chosen].astype(np.float32)
-    figure = draw_contact_sheet(
-        [
-            photos.crop(photos.decoded(images.read(int(place))[0], images.ids[place]), size=side, resize=resize)
-            for place in chosen
-        ],
-        {name: list(maps[:, k]) for k, name in enumerate(names)},
-        captions=[net.labels[each] for each in found.predicted[chosen]],
-        title=f"{len(chosen)} of {len(images)} images",
-        details=(
-            f"{net.name}{'' if net.trained else ', untrained'}; left, what it predicts",
-            Path(images.name).name,
-        ),
-    )
-    drawn = io.BytesIO()
-    write_png(figure, drawn)
-    return write_file(out, SHEET, drawn.getvalue())

@@ -92,7 +92,7 @@ def _content(images: Images, place: int, before: str | None) -> str | None:
     except Exception as error:  # as where it is decoded: what is raised depends on where the image is from
         if before is None:
             return None
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
         raise DataError(
             f"{images.ids[place]} could be read when its map was made and cannot be now ({reason}): bring it back, or "
             "choose another folder for the maps"

@@ -201,7 +201,7 @@ class Writer:
         """
         with _writing(self._folder):
             for index in indices:
-                for name in (*(chunk_file(array, index) for array in reversed(ARRAYS)), _note(index)):
+                for name in (*(chunk_file(array, index) for array in reversed(tuple(ARRAYS))), _note(index)):
                     (self._folder / name).unlink(missing_ok=True)
 
     def _files(self, index: int) -> dict[str, str | None]:

@@ -119,7 +119,7 @@ def test_an_image_of_a_list_that_has_gone_or_come(photos, tmp_path):
     before = content(tmp_path / "out")
     result = resumed(here / "list.txt", tmp_path / "out")
     assert result.exit_code == 2
-    assert "0.png could be read when its map was made and cannot be now (No such file" in result.stderr
+    assert "0.png could be read when its map was made and cannot be now (there is no image file" in result.stderr
     assert content(tmp_path / "out") == before
     (here / "0.png").write_bytes((photos / "0.png").read_bytes())
     result = resumed(here / "list.txt", tmp_path / "out")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -17,9 +17,10 @@ from srd_jax.data.chunks import chunks
 from srd_jax.data.images import from_list
 from srd_jax.data.recipe import encoded, ids_checksum
 from srd_jax.data.store import strangers
+from tests.fuzz import fuzzed
 from tests.small_stores import content, copy, go_on, write
 
-SOME = settings(max_examples=100, derandomize=True, deadline=None)
+SOME = fuzzed(60)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 JSON = st.recursive(SCALARS, lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(), parts, max_size=3))
 
