@@ -114,28 +114,18 @@ def load_model(name: str, weights: str | None) -> models.Model:
 
     Raises:
         LayerError: there is no such model.
-        WeightsError: its weights cannot be had, do not fit or are not finite; the message speaks of the option
-            ``--weights``.
+        WeightsError: its weights cannot be had or do not fit; the message speaks of the option ``--weights``.
     """
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)  # it would report every attempt to reach the hub, and the error says it all
     try:
         with waiting(f"Loading {name}"):
-            net = models.load(name, weights)
+            return models.load(name, weights)
     except WeightsError as error:
         raise WeightsError(str(error).replace("weights=", "--weights ")) from error
     finally:
         hub.setLevel(level)
-    _check_weights(net)
-    return net
-
-
-def _check_weights(net: models.Model) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(net.variables):
-        if not np.isfinite(leaf).all():
-            name = jax.tree_util.keystr(path[1:], simple=True, separator=".")
-            raise WeightsError(f"the weights of {net.name} hold NaN or infinity in {name}: the file is damaged")
 
 
 def check_logits(logits: Float[np.ndarray, "..."], model: str) -> None:

@@ -136,12 +136,3 @@ def test_a_field_is_not_drawn_where_logits_are_not_finite(photo, tmp_path, use):
     assert result.exit_code == 2
     assert "tiny_resnet gives logits that are NaN or infinite" in result.stderr
     assert not (tmp_path / "out").exists()
-
-
-def test_weights_that_are_not_finite_are_refused(photo, tmp_path, use):
-    net = network(3)
-    net.variables["params"]["kernel"][1, 2] = np.nan
-    use(net)
-    result = srd(photo("a.png"), *OPTIONS, "--out", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "the weights of small hold NaN or infinity in kernel" in result.stderr
