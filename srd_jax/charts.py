@@ -61,7 +61,7 @@ def draw_by_depth(
         axes.axhline(chance, color=_GREY, lw=1, ls=(0, (1, 2)))
         axes.set_xticks(places, list(points), rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
         axes.set_xlim(-0.6, max(len(points) - 0.4, 0.6))
-        axes.set_title(name, fontsize=9, color=_GREY, loc="left")
+        axes.set_title(name, fontsize=9, color=_GREY, loc="left", parse_math=False)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="y", labelsize=8)
     left.set_ylim(0, None)
@@ -115,7 +115,7 @@ def draw_contact_sheet(
                 corner = (left - 0.5, top - 0.5)
                 axes.add_patch(Rectangle(corner, right - left, bottom - top, fill=False, edgecolor=_BOX, linewidth=1.2))
     for axes, name in zip(panels[0], ("image", *maps), strict=True):
-        axes.set_title(name, fontsize=8, color=_INK)
+        axes.set_title(name, fontsize=8, color=_INK, parse_math=False)
     for axes in panels.flat:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -158,7 +158,7 @@ def draw_costs(
         (times, highs, [f"{mean:.2f}" for mean in means], "time, in forward passes"),
         (sizes, mebibytes, texts, "temporary memory, MiB"),
     ):
-        axes.set_title(name, fontsize=9, color=_GREY, loc="left")
+        axes.set_title(name, fontsize=9, color=_GREY, loc="left", parse_math=False)
         axes.set_xlim(0, 1.18 * max(ends.max(), 1e-9))
         for row, end, label in zip(rows, ends, labels, strict=True):
             axes.annotate(label, (end, row), (4, 0), textcoords="offset points", va="center", fontsize=8, color=_INK)
@@ -175,4 +175,4 @@ def _headline(figure: Figure, title: str, details: Sequence[str]) -> None:
         text.set_text(title + "\n" * len(details))
         height = figure.get_figheight()
         for line, detail in enumerate(details):
-            figure.text(0.012, 1 - (0.42 + 0.19 * line) / height, detail, fontsize=8.5, color=_INK, va="baseline")
+            figure.text(0.012, 1 - (0.42 + 0.19 * line) / height, detail, fontsize=8.5, color=_INK, va="baseline", parse_math=False)
