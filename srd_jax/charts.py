@@ -175,4 +175,12 @@ def _headline(figure: Figure, title: str, details: Sequence[str]) -> None:
         text.set_text(title + "\n" * len(details))
         height = figure.get_figheight()
         for line, detail in enumerate(details):
-            figure.text(0.012, 1 - (0.42 + 0.19 * line) / height, detail, fontsize=8.5, color=_INK, va="baseline", parse_math=False)
+            figure.text(
+                0.012,
+                1 - (0.42 + 0.19 * line) / height,
+                detail,
+                fontsize=8.5,
+                color=_INK,
+                va="baseline",
+                parse_math=False,
+            )
