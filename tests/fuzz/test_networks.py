@@ -20,7 +20,7 @@ from tests.test_oracle import ONE_SHOT
 from . import fuzzed
 from .networks import Network, networks
 
-ROUNDINGS = 64
+ROUNDINGS = 16
 """How many roundings may add up along the way of a map."""
 OPTIONS = st.fixed_dictionaries(
     {
