@@ -7,7 +7,7 @@ on shapes alone is known while tracing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import prod
 from operator import mul
@@ -135,6 +135,13 @@ class Window:
             max(0, (n - (k - 1) * d - 1) // s + 1)
             for n, k, d, s in zip(padded, self.size, self.dilation, self.stride, strict=True)
         )
+
+    def after(self, pad: Pad) -> "Window | None":
+        """The window with the padding that comes before it, None where that spreads positions or this one does."""
+        if any(interior for _, _, interior in pad.config) or {*self.base_dilation} != {1}:
+            return None
+        pairs = zip(self.padding, pad.config, strict=True)
+        return replace(self, padding=tuple((low + lo, high + hi) for (low, high), (lo, hi, _) in pairs))
 
     def then(self, later: "Window", grid: Grid) -> "Window | None":
         """The window whose positions are those of the windows that a later window reads, None where there is none.

@@ -67,10 +67,12 @@ class Switches:
     Attributes:
         index: integers of the pooled map's shape; -1 where padding was added later.
         taps: offsets in a window.
+        floored: whether only what a max pool never chooses was padded since.
     """
 
     index: jax.Array
     taps: int
+    floored: bool = False
 
 
 @dataclass(frozen=True)

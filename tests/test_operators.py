@@ -30,7 +30,7 @@ def selected(steps, x, taps):
 def edge_of(steps, grid, *, ones=False):
     """An edge with random ratios, or without."""
     later = selected(steps, np.zeros(grid), [0] * len(steps)).shape
-    ratios = None if ones else np.random.default_rng(7).normal(size=(count_taps(steps), N, *later)).astype(np.float32)
+    ratios = None if ones else np.random.default_rng(7).normal(size=(N, count_taps(steps), *later)).astype(np.float32)
     return Edge(None if ratios is None else jnp.asarray(ratios), 0, 1, grid, tuple(steps)), later
 
 
@@ -42,7 +42,7 @@ def dense(edge, later):
         reads = selected(edge.steps, numbers, taps).reshape(-1)
         for j, i in enumerate(reads):
             if i:
-                mu = 1 if edge.ratios is None else np.asarray(edge.ratios[number]).reshape((N, -1))[:, j]
+                mu = 1 if edge.ratios is None else np.asarray(edge.ratios[:, number]).reshape((N, -1))[:, j]
                 matrix[:, j, i - 1] += mu
     return matrix
 
@@ -192,7 +192,7 @@ def test_an_edge_can_be_mapped():
 def test_relevance_is_kept_where_ratios_sum_to_one():
     edge, later = edge_of(*EDGES["strided window"])
     positive = jnp.where(jnp.asarray(dense_valid(edge)), jnp.abs(edge.ratios) + 0.1, 0)
-    edge = Edge(positive / positive.sum(0), 0, 1, edge.grid, edge.steps)
+    edge = Edge(positive / positive.sum(1, keepdims=True), 0, 1, edge.grid, edge.steps)
     maps = jnp.asarray(np.random.default_rng(3).normal(size=(N, 2, *later)), jnp.float32)
     np.testing.assert_allclose(edge.transpose(maps).sum((2, 3)), maps.sum((2, 3)), atol=1e-5)
     np.testing.assert_allclose(edge.apply(jnp.ones((N, 1, *edge.grid))), 1, atol=1e-6)
@@ -200,4 +200,4 @@ def test_relevance_is_kept_where_ratios_sum_to_one():
 
 def dense_valid(edge):
     (window,) = edge.steps
-    return np.stack([window.select(np.ones(edge.grid, bool), tap) for tap in range(window.taps)])[:, None]
+    return np.stack([window.select(np.ones(edge.grid, bool), tap) for tap in range(window.taps)])[None]

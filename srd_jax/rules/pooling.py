@@ -11,7 +11,7 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax import layout as lay
-from srd_jax.geometry import Step, Window, reads
+from srd_jax.geometry import Pad, Step, Window, reads
 from srd_jax.interpreter import Interpreter
 from srd_jax.layout import CHANNEL, COPY, Dim, Layout
 from srd_jax.registry import register_rule
@@ -55,13 +55,15 @@ def _pooled(interpreter: Interpreter, value: Value, windows: dict[int, AxisWindo
 
 def _pooled_again(term: Term, windows: dict[int, AxisWindow]) -> Sum | None:
     """A max pool of a max pool as one with larger windows, None where no window is the union of theirs."""
-    first, switches = term.steps[-1], term.switches
-    if switches is None or not isinstance(first, Window) or any(dims and len(dims) > 1 for dims in term.layout):
-        return None
+    steps, switches = term.steps, term.switches
     second = sliding(term.layout, windows)
-    before = term.steps[:-1]
-    grid = reads(before, lay.grid(term.source.layout)).shape[1:]
-    both = first.then(second.step, grid)
+    later = second.step
+    if switches is not None and switches.floored and isinstance(steps[-1], Pad):
+        later, steps = later.after(steps[-1]), steps[:-1]
+    *before, first = steps
+    if switches is None or later is None or not isinstance(first, Window):
+        return None
+    both = first.then(later, reads(before, lay.grid(term.source.layout)).shape[1:])
     if both is None:
         return None
     pooled, offset = _first_maximum(term.operand, second)
@@ -70,12 +72,11 @@ def _pooled_again(term: Term, windows: dict[int, AxisWindow]) -> Sum | None:
     for tap in range(second.step.taps):
         inner = jnp.where(offset == tap, second.gather(padded, tap), inner)
     index = jnp.zeros(pooled.shape, np.min_scalar_type(-both.taps))
-    for axis, (own, later) in enumerate(
-        zip(jnp.unravel_index(inner, first.size), jnp.unravel_index(offset, second.step.size), strict=True)
-    ):
-        place = own.astype(index.dtype) + later.astype(index.dtype) * first.stride[axis]
-        index = index * both.size[axis] + place
-    chosen = replace(switches, index=lax.stop_gradient(index), taps=both.taps)
+    own, ahead = jnp.unravel_index(inner, first.size), jnp.unravel_index(offset, later.size)
+    for axis, size in enumerate(both.size):
+        place = own[axis].astype(index.dtype) + ahead[axis].astype(index.dtype) * first.stride[axis]
+        index = index * size + place
+    chosen = Switches(lax.stop_gradient(index), both.taps)
     lazy = replace(term, operand=pooled, layout=second.layout, steps=(*before, both), switches=chosen)
     return Sum(pooled, second.layout, (lazy,))
 

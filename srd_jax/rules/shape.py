@@ -154,8 +154,9 @@ def pad(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -
     step = Pad(tuple(moved.get(i, (0, 0, 0)) for i in range(len(grid)))) if moved else None
     known = None if isinstance(fill, jax.core.Tracer) else float(fill)
     floor = known is not None and not np.isfinite(known)
-    if floor and isinstance(value, Sum) and value.selection is not None and value.selection.switches is not None:
-        value = interpreter.close(value)
+    pooled = value.selection if isinstance(value, Sum) else None
+    if floor and pooled is not None and pooled.switches is not None:
+        value = replace(value, parts=(replace(pooled, switches=replace(pooled.switches, floored=True)),))
 
     def padded(x: jax.Array, outside: int | float) -> jax.Array:
         return lax.pad(x, jnp.asarray(fill if floor and outside == 0 else outside, x.dtype), config)

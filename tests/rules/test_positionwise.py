@@ -255,7 +255,7 @@ def test_ratios_are_float32_and_sum_to_one_in_any_precision(dtype):
     assert {edge.ratios.dtype for edge in flow.edges} == {np.dtype(np.float32)}
     totals = {}
     for edge in flow.edges:
-        total = np.asarray(edge.ratios).sum(0)
+        total = np.asarray(edge.ratios).sum(1)
         totals[edge.target] = total + totals.get(edge.target, 0)
     for total in totals.values():
         np.testing.assert_allclose(total, 1, atol=1e-5)

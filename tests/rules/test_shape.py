@@ -337,6 +337,6 @@ def test_what_is_refused(form):
 def test_padding_by_a_value_of_the_image_is_refused():
     with pytest.raises(srd.UnsupportedPrimitiveError, match="the padding depends on the images"):
         jax.eval_shape(
-            srd.decompose(lambda _, x: jnp.sum(lax.pad(x, jnp.mean(x), [(0, 0, 0)] * 3 + [(1, 0, 0)]), (1, 2))),
+            srd.decompose(lambda _, x: jnp.sum(lax.pad(x, x[0, 0, 0, 0], [(0, 0, 0)] * 3 + [(1, 0, 0)]), (1, 2))),
             None, jnp.ones((1, 4, 4, 2)),
         )  # fmt: skip
