@@ -57,9 +57,9 @@ def _pooled_again(term: Term, windows: dict[int, AxisWindow]) -> Sum | None:
     """A max pool of a max pool as one with larger windows, None where no window is the union of theirs."""
     steps, switches = term.steps, term.switches
     second = sliding(term.layout, windows)
-    later = second.step
+    later: Window | None = second.step
     if switches is not None and switches.floored and isinstance(steps[-1], Pad):
-        later, steps = later.after(steps[-1]), steps[:-1]
+        later, steps = second.step.after(steps[-1]), steps[:-1]
     *before, first = steps
     if switches is None or later is None or not isinstance(first, Window):
         return None

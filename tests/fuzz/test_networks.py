@@ -18,7 +18,8 @@ from srd_jax.flow import Account
 from tests.test_oracle import ONE_SHOT
 
 from . import fuzzed
-from .networks import Network, networks
+from .drawing import networks
+from .networks import Network
 
 ROUNDINGS = 16
 """How many roundings may add up along the way of a map."""
