@@ -85,7 +85,7 @@ RESHAPES = {
     "a single column kept": (((B,), (H,), (Dim(1, 1),), (C,)), (2, 3, 1, 6), ((B,), (H,), (Dim(1, 1),), (C,))),
     "a single column dropped": (((B,), (H,), (Dim(1, 1),), (C,)), (2, 3, 6), ((B,), (H,), (C,))),
     "one image": (((Dim(BATCH, 1),), (H,), (C,)), (3, 6), ((H,), (C,))),
-    "one image's positions": (((Dim(BATCH, 1),), (H,), (Dim(1, 4),), (C,)), (12, 6), ((Dim(BATCH, 1), H, Dim(1, 4)), (C,))),
+    "one image's positions": (((Dim(BATCH, 1),), (H,), (W,), (C,)), (12, 6), ((Dim(BATCH, 1), H, W), (C,))),
     "one image kept": (((Dim(BATCH, 1),), (H,), (C,)), (1, 18), ((Dim(BATCH, 1),), (H, C))),
     "everything of extent one": (((Dim(BATCH, 1),), (Dim(0, 1),)), (1,), ((Dim(BATCH, 1),),)),
 }  # fmt: skip
