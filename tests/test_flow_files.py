@@ -60,6 +60,11 @@ def test_every_array_has_the_images_first(flow):
     assert {leaf.shape[0] for leaf in jax.tree.leaves(flow)} <= {1, 4}
     first = jax.tree.map(lambda a: a[:1], flow)
     assert_same(everything(first), [each[:1] for each in everything(flow)])
+
+
+def test_weights_that_were_sliced_are_refused():
+    flow = srd.decompose(network)(DENSE, IMAGES)[1]
+    assert flow.head.weights
     with pytest.raises(srd.ShapeError, match=r"take images out of a flow by flow\[2:4\]"):
         jax.tree.map(lambda a: a[1:2], flow).relevance(0)
 
