@@ -36,6 +36,7 @@ def images():
     return jax.random.normal(jax.random.key(1), (2, SIDE, SIDE, 3))
 
 
+@pytest.mark.slow
 def test_subjects_are_what_their_names_say(variables, images):
     compared = subjects(f, variables, jax.ShapeDtypeStruct(images.shape, images.dtype))
     got = {name: jax.jit(fn)(variables, images) for name, fn in compared.items()}

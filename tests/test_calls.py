@@ -16,6 +16,7 @@ def f(kernel, images):
     return jax.nn.relu(lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=numbers)).mean((1, 2))
 
 
+@pytest.mark.slow
 def test_only_first_calls_compile():
     kernel = jax.random.normal(jax.random.key(0), (3, 3, 2, 3))
     images = [jax.random.normal(jax.random.key(1), (n, 5, 4, 2)) for n in (1, 2)]

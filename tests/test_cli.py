@@ -51,6 +51,7 @@ def test_explain_writes_a_picture_and_the_map_for_every_target(photo, tmp_path):
     np.testing.assert_allclose(heat.sum(), arrays["logit"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_erf_writes_a_picture_and_the_field_for_every_position(photo, tmp_path):
     out = tmp_path / "out"
     result = srd("erf", photo, *SMALL, "--layer", "layer2.0.relu2", "--at", "3,4", "--at", "0,0", "--out", out)

@@ -78,6 +78,7 @@ def test_many_targets_equal_one_at_a_time():
         np.testing.assert_allclose(many[:, target], jitted(VARIABLES, IMAGES, jnp.full(3, target)), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_the_derivative_is_finite_and_agrees_with_differences():
     with jax.enable_x64(True):
         variables = jax.tree.map(lambda x: x.astype(jnp.float64), VARIABLES)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 from PIL import Image
 from typer.testing import CliRunner
@@ -41,6 +42,7 @@ NET = SimpleNamespace(
 )
 
 
+@pytest.mark.slow
 def test_every_setting_is_measured_on_every_image():
     batches = [Labelled(IMAGES[i : i + 2], LABELS[i : i + 2], BOXES[i : i + 2]) for i in (0, 2, 4)]
     found = measure(NET, batches, 2, options=OPTIONS, baseline="mean", steps=4, tolerance=0)

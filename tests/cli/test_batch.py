@@ -296,6 +296,7 @@ assert parts == {(device, 2) for device in range(8)}, parts
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_eight_devices_divide_a_batch(folder, tmp_path):
     eight, one = tmp_path / "eight", tmp_path / "one"

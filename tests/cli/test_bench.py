@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ SMALL = ["bench", "--size", "32", "--batch", "2", "--rounds", "2"]
 QUIET = Repeated(1, 0, {1: 2**20, 2: 2**21})
 
 
+@pytest.mark.slow
 def test_table_numbers_and_picture(tmp_path):
     result = CliRunner().invoke(app, [*SMALL, "--skip", "erfs", "--bias", "uniform", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.stderr
@@ -38,6 +40,7 @@ def test_table_numbers_and_picture(tmp_path):
         assert np.asarray(image.convert("L")).std() > 10
 
 
+@pytest.mark.slow
 def test_calls_are_made_over_and_over(tmp_path, monkeypatch):
     command = [*SMALL, "--skip", "erfs", "--skip", "classes", "--calls", "8", "--out", str(tmp_path)]
     monkeypatch.setattr(calls, "repeat", lambda forms, count, advance: dict.fromkeys(forms, QUIET))

@@ -51,6 +51,7 @@ def test_the_sample_photos_have_the_recorded_logits(net):
     np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_its_explanation_sums_to_the_logit(net):
     photo = net.preprocess(models.sample_photo("chelsea"))[None]
     logits, flow = jax.jit(srd.decompose(net.apply))(net.variables, photo)

@@ -9,6 +9,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from srd_jax.models import ResNet, preprocess
 from srd_jax.training import Recipe
@@ -103,6 +104,7 @@ print(json.dumps([float(metrics["loss"]), *(float(abs(leaf).sum()) for leaf in l
 """
 
 
+@pytest.mark.slow
 def test_four_devices_take_the_same_steps_as_one():
     state = initial_state(MODULE, RECIPE, 16, 30)
     for _ in range(3):
