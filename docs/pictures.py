@@ -7,9 +7,9 @@ import numpy as np
 
 import srd_jax as srd
 from srd_jax import models
-from srd_jax.charts import draw_contact_sheet
+from srd_jax.drawing.charts import draw_contact_sheet
+from srd_jax.drawing.pictures import draw_explanation, write_png
 from srd_jax.files import replacing
-from srd_jax.pictures import draw_explanation, write_png
 
 HERE = Path(__file__).parent
 LAYERS = ("relu", "layer1.1.relu2", "layer2.1.relu2", "layer3.1.relu2", "layer4.1.relu2")

@@ -1,7 +1,7 @@
 """Weights in torchvision's or timm's names to Flax variables, and back.
 
-Where they come from is `weight_files`, how a single parameter is laid out is `layout`. Whatever is wrong with a set of
-weights is collected and reported in one error.
+Where they come from is `weight_files`, how a single parameter is laid out is `torchvision_layout`. Whatever is wrong
+with a set of weights is collected and reported in one error.
 """
 
 import sys
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from srd_jax.errors import WeightsError
 from srd_jax.quoting import shortened
 
-from . import layout
+from . import torchvision_layout as layout
 
 __all__ = ["Variables", "class_count", "from_torchvision", "to_torchvision", "untrained"]
 

@@ -1,7 +1,10 @@
 """Sharing Ratio Decomposition as a JAX function transformation: why a vision model decided what it did."""
 
-from srd_jax import rules
-from srd_jax.apop import apop
+from srd_jax.core import rules
+from srd_jax.core.edges import Edge
+from srd_jax.core.flow import Account, Flow, Layer
+from srd_jax.core.registry import register_rule
+from srd_jax.core.transforms import decompose, explain
 from srd_jax.errors import (
     DataError,
     ImageError,
@@ -14,10 +17,7 @@ from srd_jax.errors import (
     UnsupportedPrimitiveError,
     WeightsError,
 )
-from srd_jax.flow import Account, Flow, Layer
-from srd_jax.operators import Edge
-from srd_jax.registry import register_rule
-from srd_jax.transforms import decompose, explain
+from srd_jax.patterns.apop import apop
 
 __all__ = [
     "Account",

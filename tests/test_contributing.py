@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 
 import srd_jax as srd
-from srd_jax import registry
+from srd_jax.core import registry
 
 CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")

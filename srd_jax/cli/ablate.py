@@ -110,8 +110,8 @@ def ablate(
         raise typer.BadParameter("single neurons have no such head; take linear or gradcam", param_hint="'--head'")
     check_folder(out)
 
-    from srd_jax.charts import draw_contact_sheet  # noqa: PLC0415
-    from srd_jax.pictures import write_png  # noqa: PLC0415
+    from srd_jax.drawing.charts import draw_contact_sheet  # noqa: PLC0415
+    from srd_jax.drawing.pictures import write_png  # noqa: PLC0415
 
     from .inputs import load_model, outline, weights_label  # noqa: PLC0415
     from .labelled import from_data, from_photos  # noqa: PLC0415

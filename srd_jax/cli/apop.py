@@ -85,8 +85,8 @@ def apop(
             raise typer.BadParameter(f"{each!r} is none of {', '.join(PROBES)}", param_hint="'--probe'")
     check_folder(out)
 
-    from srd_jax.charts import draw_by_depth  # noqa: PLC0415
-    from srd_jax.pictures import write_png  # noqa: PLC0415
+    from srd_jax.drawing.charts import draw_by_depth  # noqa: PLC0415
+    from srd_jax.drawing.pictures import write_png  # noqa: PLC0415
 
     from .inputs import load_model, outline, weights_label  # noqa: PLC0415
     from .labelled import from_data, from_photos  # noqa: PLC0415

@@ -15,8 +15,8 @@ from .terminal import extents, line, progress_bar, show, table
 if TYPE_CHECKING:
     import jax
 
-    from srd_jax.bench import Cost
-    from srd_jax.calls import Repeated
+    from srd_jax.evaluation.calls import Repeated
+    from srd_jax.evaluation.speed import Cost
     from srd_jax.models import Network
 
 __all__ = ["bench"]
@@ -58,10 +58,10 @@ def bench(
 
     import srd_jax as srd  # noqa: PLC0415
     from srd_jax import models  # noqa: PLC0415
-    from srd_jax.bench import FORWARD, measure, subjects  # noqa: PLC0415
-    from srd_jax.charts import draw_costs  # noqa: PLC0415
+    from srd_jax.drawing.charts import draw_costs  # noqa: PLC0415
+    from srd_jax.drawing.pictures import write_png  # noqa: PLC0415
     from srd_jax.errors import SRDError  # noqa: PLC0415
-    from srd_jax.pictures import write_png  # noqa: PLC0415
+    from srd_jax.evaluation.speed import FORWARD, measure, subjects  # noqa: PLC0415
 
     from .inputs import outline  # noqa: PLC0415
 
@@ -127,7 +127,7 @@ def bench(
 def _repeated(net: "Network", images: "jax.Array", bias: Bias, calls: int) -> dict[str, "Repeated"]:
     import jax.numpy as jnp  # noqa: PLC0415
 
-    from srd_jax.calls import call_forms, repeat  # noqa: PLC0415
+    from srd_jax.evaluation.calls import call_forms, repeat  # noqa: PLC0415
 
     wider = jnp.pad(images[:1], ((0, 0), (0, 0), (0, _WIDER), (0, 0)), "edge")
     forms = call_forms(net.apply, net.variables, [images, wider, images[:1]], bias=bias)

@@ -48,7 +48,7 @@ def erf(
     import numpy as np  # noqa: PLC0415
 
     import srd_jax as srd  # noqa: PLC0415
-    from srd_jax.pictures import draw_receptive_field, write_png  # noqa: PLC0415
+    from srd_jax.drawing.pictures import draw_receptive_field, write_png  # noqa: PLC0415
 
     from .inputs import (  # noqa: PLC0415
         check_logits,

@@ -156,7 +156,7 @@ def _write(net: "Model", result: _Explained, target: int, options: _Options, out
     """The picture and the numbers of one map."""
     import numpy as np  # noqa: PLC0415
 
-    from srd_jax.pictures import draw_explanation, write_png  # noqa: PLC0415
+    from srd_jax.drawing.pictures import draw_explanation, write_png  # noqa: PLC0415
 
     label, photo, heat = net.labels[target], result.photo, result.heats[target]
     logit, probability = float(result.logits[target]), float(_probabilities(result.logits)[target])

@@ -101,8 +101,8 @@ def pointing(
     """
     check_folder(out)
 
-    from srd_jax.charts import draw_contact_sheet  # noqa: PLC0415
-    from srd_jax.pictures import write_png  # noqa: PLC0415
+    from srd_jax.drawing.charts import draw_contact_sheet  # noqa: PLC0415
+    from srd_jax.drawing.pictures import write_png  # noqa: PLC0415
 
     from .inputs import load_model, weights_label  # noqa: PLC0415
     from .labelled import from_data  # noqa: PLC0415

@@ -29,11 +29,11 @@ def draw_sheet(out: Path, images: "Images", net: "Model", count: int, side: int)
     """
     import numpy as np  # noqa: PLC0415
 
-    from srd_jax.charts import draw_contact_sheet  # noqa: PLC0415
     from srd_jax.data import open_maps  # noqa: PLC0415
     from srd_jax.data.store import DONE, SHEET, write_file  # noqa: PLC0415
+    from srd_jax.drawing.charts import draw_contact_sheet  # noqa: PLC0415
+    from srd_jax.drawing.pictures import write_png  # noqa: PLC0415
     from srd_jax.models import photos  # noqa: PLC0415
-    from srd_jax.pictures import write_png  # noqa: PLC0415
 
     found = open_maps(out)
     done = (found.status[:] == DONE).nonzero()[0]

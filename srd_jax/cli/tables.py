@@ -51,7 +51,7 @@ def cost(
     import jax.numpy as jnp  # noqa: PLC0415
 
     import srd_jax as srd  # noqa: PLC0415
-    from srd_jax.cost import multiply_adds  # noqa: PLC0415
+    from srd_jax.evaluation.cost import multiply_adds  # noqa: PLC0415
 
     from .inputs import outline  # noqa: PLC0415
 

@@ -18,11 +18,11 @@ from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from srd_jax.data import Source, training_batches
+from srd_jax.drawing.pictures import write_png
 from srd_jax.errors import DataError, ShapeError, SRDError
 from srd_jax.files import replacing
 from srd_jax.models import weight_files
 from srd_jax.models.weights import from_torchvision, to_torchvision
-from srd_jax.pictures import write_png
 
 from .curves import draw_curves
 from .evaluate import Accuracy, accuracy

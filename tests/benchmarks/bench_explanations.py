@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from srd_jax import models
-from srd_jax.bench import subjects
+from srd_jax.evaluation.speed import subjects
 
 MODELS = {"tiny_resnet": (64, 8), "resnet50": (224, 8), "vgg16": (224, 8)}
 SUBJECTS = ("forward pass", "jax.grad", "one map", "10 classes", "ERFs of the encoder", "ERFs of a finer layer")

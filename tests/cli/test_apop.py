@@ -12,10 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import srd_jax as srd
-from srd_jax.charts import draw_by_depth
 from srd_jax.cli import app, inputs
 from srd_jax.cli.apop import measure
 from srd_jax.cli.labelled import Labelled
+from srd_jax.drawing.charts import draw_by_depth
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (7, 6, 6, 3), np.uint8)
 WEIGHTS = [0.1 * jax.random.normal(jax.random.key(i), s) for i, s in enumerate([(3, 8), (8, 4)])]

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from srd_jax import calls
-from srd_jax.calls import Repeated
 from srd_jax.cli import app
+from srd_jax.evaluation import calls
+from srd_jax.evaluation.calls import Repeated
 
 SMALL = ["bench", "--size", "32", "--batch", "2", "--rounds", "2"]
 QUIET = Repeated(1, 0, {1: 2**20, 2: 2**21})

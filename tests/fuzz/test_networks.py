@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jaxtyping import Array
 
 import srd_jax as srd
-from srd_jax.flow import Account
+from srd_jax.core.flow import Account
 from tests.test_oracle import ONE_SHOT
 
 from . import fuzzed

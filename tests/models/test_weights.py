@@ -5,7 +5,8 @@ import pytest
 from flax import traverse_util
 
 from srd_jax.errors import WeightsError
-from srd_jax.models import VGG, ResNet, build, layout, load, names, to_torchvision
+from srd_jax.models import VGG, ResNet, build, load, names, to_torchvision
+from srd_jax.models import torchvision_layout as layout
 from srd_jax.models.weights import class_count, from_torchvision, untrained
 from tests.golden import recipe
 

@@ -1,0 +1,1 @@
+"""Attribution methods: functions from a model, images and targets to maps, under one protocol."""

@@ -1,0 +1,349 @@
+"""The forward pass: interpret a traced function, keep sums open until they are X_j, and share each X_j out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import primitives as jp
+
+from srd_jax.core import layout as lay
+from srd_jax.core.edges import Edge
+from srd_jax.core.geometry import Regrid, Step
+from srd_jax.core.layout import LayoutError
+from srd_jax.core.paths import Paths, paths_of
+from srd_jax.core.registry import rule_for
+from srd_jax.core.sharing import Bias, Relevance, sharing_ratios
+from srd_jax.core.tracing import Constant, Equation, Program, Ref, bind
+from srd_jax.core.values import Map, Sum, Value, copied_axes
+from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
+
+__all__ = ["Interpreter", "Node", "interpret"]
+
+
+_REARRANGES = frozenset(
+    p.name for p in (jp.reshape_p, jp.squeeze_p, jp.transpose_p, jp.broadcast_in_dim_p, jp.convert_element_type_p)
+)
+"""Steps that leave a sum the name of the step before."""
+
+_KEEPS_A_MEAN = _REARRANGES | {
+    jp.reduce_sum_p.name, jp.reduce_window_sum_p.name, jp.mul_p.name, jp.div_p.name, jp.neg_p.name, jp.copy_p.name,
+    jp.name_p.name, jp.slice_p.name, jp.reduce_precision_p.name, "split", "expand_dims", "pvary", "reshard",
+    "optimization_barrier", "device_put", "sharding_constraint",
+}  # fmt: skip
+"""Steps after which a mean may still be one; it ends at any other."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A PFV map as the interpreter meets it.
+
+    Attributes:
+        name: the user's, or the scope of the step that made it.
+        grid: extents of its positions.
+        channels: of one PFV.
+        named: whether the user gave the name.
+        sources: the values it was summed from.
+        deferred: the sum itself, where its sharing ratios are only computed if something turns out to need them (a step
+            from a map to a single PFV, which mostly belongs to the head) or once the value after its activation is
+            known.
+        edges: sharing ratios from earlier nodes.
+        ref: identifier of its value in the traced program.
+        live: which positions a pixel reaches, (*grid) bool; None for all of them.
+        is_mean: whether it only pools the maps that it is made of.
+    """
+
+    name: str
+    grid: tuple[int, ...]
+    channels: int
+    named: bool = False
+    sources: tuple[Map, ...] = ()
+    deferred: Sum | None = None
+    edges: tuple[Edge, ...] = ()
+    ref: Ref = -1
+    live: np.ndarray | None = None
+    is_mean: bool = False
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it has one PFV an image."""
+        return all(size == 1 for size in self.grid)
+
+
+@dataclass
+class Interpreter:
+    """What rules may ask of the interpretation in progress.
+
+    Attributes:
+        bias: how constants are shared.
+        relevance: whether ratios are taken against X_j or against the value after its activation.
+        recursion: whether there are sharing ratios at all, else edges only tell how maps are connected.
+        reads: how often each value is read, but by what only becomes a factor that is held fixed.
+        nodes: the PFV maps so far, the input first.
+        held: the factors that are held fixed so far: the first result of their equation, and their place in it.
+    """
+
+    bias: Bias
+    relevance: Relevance = "pre"
+    recursion: bool = True
+    reads: Mapping[Ref, int] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    held: set[tuple[Ref, int]] = field(default_factory=set)
+    _closed: dict[Ref, Map] = field(default_factory=dict)
+
+    def close(self, value: Value) -> Map:
+        """End an open sum: its value becomes X_j of a new PFV map and each term an edge of sharing ratios."""
+        if isinstance(value, Map):
+            return value
+        if value.ref in self._closed:
+            return self._closed[value.ref]
+        if value.origin is not None and (value.is_mean or value.is_free):
+            ended = self.close(value.origin if value.name is None else replace(value.origin, name=value.name))
+            pool = value if value.is_mean else None
+            return replace(ended, array=value.array, layout=value.layout, ref=value.ref, pool=pool)
+        index = len(self.nodes)
+        sources = tuple(term.source for term in value.terms)
+        node = Node(
+            value.name or value.scope,
+            lay.grid(value.layout),
+            lay.channels(value.layout),
+            value.name is not None,
+            ref=value.ref,
+            live=_live(self.paths(value)),
+            is_mean=value.is_mean,
+        )
+        lone = len(value.terms) == 1 and value.terms[0].taps == 1
+        deferred = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
+        deferred |= self.relevance == "post" and not lone
+        self.nodes.append(replace(node, sources=sources, deferred=value if deferred else None))
+        if not deferred:
+            self.share(index, value)
+            self.nodes[index] = replace(self.nodes[index], sources=tuple(_forget(source) for source in sources))
+        closed = Map(value.array, value.layout, index, value.ref, value if value.is_mean else None)
+        if value.ref >= 0:
+            self._closed[value.ref] = closed
+        return closed
+
+    def through_mean(self, value: Any) -> Any:
+        """A value, closed where it is a mean over all positions: whatever is made of it goes through its one PFV."""
+        is_mean = isinstance(value, Sum) and value.is_mean and lay.positions(value.layout) == 1
+        return self.close(value) if is_mean else value
+
+    def settled(self, values: Sequence[Value]) -> list[Value]:
+        """Operands of one step: an open selection ends where another operand is a function of its end, or itself."""
+        origins = [value.origin or value if isinstance(value, Sum) else value for value in values]
+        keys = [origin.ref for origin in origins]
+        roots = {self.root(value.node) for value in values if isinstance(value, Map)}
+        ends = [
+            (key in self._closed and self.root(self._closed[key].node) in roots) or (key >= 0 and keys.count(key) > 1)
+            for key in keys
+        ]
+        return [self.close(value) if end else value for value, end in zip(values, ends, strict=True)]
+
+    def through_own_pfvs(self, values: Sequence[Value]) -> list[Value]:
+        """Values to be added up: one that is copied over positions, as a mean is, ends at the PFVs that it has."""
+        layout = lay.unify([value.layout for value in values])
+        return [self.close(value) if copied_axes(value, layout) else value for value in values]
+
+    def share(self, index: int, value: Sum, toward: jax.Array | None = None) -> None:
+        """Compute the sharing ratios of a closed sum, ``toward`` X_j or another value, and attach them to its node."""
+        ratios: list[jax.Array | None] = [None] * len(value.terms)
+        if self.recursion:
+            ratios = sharing_ratios(value, self.bias, self.paths(value), toward)
+        edges = tuple(
+            self._edge(term.source, index, ratio, term.steps) for term, ratio in zip(value.terms, ratios, strict=True)
+        )
+        self.nodes[index] = replace(self.nodes[index], edges=edges, deferred=None)
+
+    def paths(self, value: Sum) -> Paths:
+        """Which PFV every tap of an open sum comes from."""
+        nodes = [term.source.node for term in value.terms]
+        return paths_of(value.terms, [self.root(node) for node in nodes], [self.nodes[node].live for node in nodes])
+
+    def name(self, value: Value, name: str) -> Value:
+        """Call a value by a name: an open sum closes under it; a map becomes a PFV map of its own, with mu = 1.
+
+        A selection stays open under its name, so that a mixing step is still composed with a max pool.
+        """
+        if isinstance(value, Sum):
+            named = replace(value, name=name)
+            return named if value.selection is not None else self.close(named)
+        index = len(self.nodes)
+        node = Node(
+            name,
+            lay.grid(value.layout),
+            lay.channels(value.layout),
+            named=True,
+            sources=(_forget(value),),
+            ref=value.ref,
+            live=self.nodes[value.node].live,
+        )
+        self.nodes.append(replace(node, edges=(self._edge(value, index, None, ()),)))
+        return replace(value, node=index)
+
+    def root(self, index: int) -> int:
+        """The PFV map that a map is only another name of (itself, mostly)."""
+        node = self.nodes[index]
+        if len(node.edges) == 1 and node.edges[0].ratios is None and not node.edges[0].steps:
+            return self.root(node.edges[0].source)
+        return index
+
+    def hold(self, equation: Equation, place: int) -> None:
+        """Note that one factor of a product is held fixed: no relevance goes through it."""
+        self.held.add((equation.results[0], place))
+
+    def unsupported(self, equation: Equation, why: str) -> NoReturn:
+        """Refuse an equation with everything the user needs to find and mend it.
+
+        Raises:
+            UnsupportedPrimitiveError: always.
+        """
+        shapes = ", ".join(f"{s.dtype}{list(s.shape)}" for s in equation.shapes)
+        raise UnsupportedPrimitiveError(
+            f"no sharing rule for primitive '{equation.primitive.name}' of ({shapes}): {why}. It is at {equation.where}"
+            + (f", in {equation.scope}" if equation.scope else "")
+            + f". Register a rule with @srd_jax.register_rule({equation.primitive.name!r}); "
+            "CONTRIBUTING.md walks through one"
+        )
+
+    def _edge(self, source: Map, target: int, ratios: jax.Array | None, steps: Sequence[Step]) -> Edge:
+        grid, seen = self.nodes[source.node].grid, lay.grid(source.layout)
+        if grid != seen:
+            steps = (Regrid(seen, len(grid)), *steps)
+        by_image = None if ratios is None else jnp.swapaxes(ratios, 0, 1)
+        return Edge(by_image, source.node, target, grid, tuple(steps))
+
+
+def _live(paths: Paths) -> np.ndarray | None:
+    reached = paths.reached
+    return None if reached.all() else reached
+
+
+def _forget(source: Map) -> Map:
+    """A source without its array, so that activations can be freed."""
+    return replace(source, array=jnp.zeros(()))
+
+
+def interpret(
+    program: Program,
+    variables: Sequence[Any],
+    images: jax.Array,
+    channel_axis: int,
+    bias: Bias,
+    *,
+    relevance: Relevance = "pre",
+    recursion: bool = True,
+) -> tuple[Interpreter, dict[Ref, Any], Value]:
+    """Run a program forward, computing each map's sharing ratios as soon as its sum is complete.
+
+    Args:
+        program: from `srd_jax.core.tracing.trace`.
+        variables: leaves of the function's first argument.
+        images: its second argument.
+        channel_axis: of the images.
+        bias: how constants are shared.
+        relevance: what ratios are taken against.
+        recursion: whether to compute sharing ratios.
+
+    Returns:
+        The interpreter with its nodes, every value by reference, and the logits.
+
+    Raises:
+        UnsupportedPrimitiveError: an equation on image-dependent values has no rule, or not in that form.
+    """
+
+    def run(interpreter: Interpreter, leaves: Sequence[Any], images: jax.Array) -> tuple[dict[Ref, Any], Value]:
+        return _run(interpreter, program, leaves, images, channel_axis)
+
+    reads = program.uses
+    if any(_may_hold(equation, program) for equation in program.equations):
+        outline = Interpreter(bias, relevance, recursion=False, reads=reads)
+        jax.eval_shape(lambda leaves, images: run(outline, leaves, images)[1].array, variables, images)
+        reads = program.reads_without(outline.held)
+    interpreter = Interpreter(bias, relevance, recursion, reads)
+    return interpreter, *run(interpreter, variables, images)
+
+
+def _may_hold(equation: Equation, program: Program) -> bool:
+    """Whether an equation may multiply a value by another that depends on the images."""
+    moving = [o for o in equation.operands if isinstance(o, int) and o in program.from_image]
+    return equation.primitive in (jp.mul_p, jp.div_p) and len(moving) > 1
+
+
+def _run(
+    interpreter: Interpreter, program: Program, variables: Sequence[Any], images: jax.Array, channel_axis: int
+) -> tuple[dict[Ref, Any], Value]:
+    layout = lay.of_images(images.shape, channel_axis)
+    grid, channels = lay.grid(layout), lay.channels(layout)
+    interpreter.nodes.append(Node("input", grid, channels, named=True, ref=program.image))
+    env: dict[Ref, Any] = dict(program.constants)
+    env.update(zip(program.arguments, [*variables, images], strict=True))
+    env[program.image] = Map(images, layout, 0, program.image)
+
+    def read(operand: Ref | Constant, *, aside: bool = False) -> Any:
+        if isinstance(operand, Constant):
+            return operand.value
+        value = env[operand]
+        if not isinstance(value, Sum) or value.is_free:
+            return value
+        if interpreter.reads.get(operand, 0) > 1:
+            env[operand] = value = interpreter.close(value)
+        return interpreter.close(value) if aside and program.uses[operand] > 1 else value
+
+    for equation in program.equations:
+        aside = not any(ref in interpreter.reads for ref in equation.results)
+        operands = [read(operand, aside=aside) for operand in equation.operands]
+        if equation.primitive.name not in _KEEPS_A_MEAN:
+            operands = [interpreter.through_mean(value) for value in operands]
+        if not any(isinstance(value, Map | Sum) for value in operands):
+            results = _constants(equation, operands)
+        else:
+            results = _apply_rule(interpreter, equation, operands)
+        for ref, result in zip(equation.results, results, strict=True):
+            env[ref] = replace(result, ref=ref) if isinstance(result, Map | Sum) else result
+    return env, read(program.output)
+
+
+def _constants(equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    """Run an equation that does not depend on the images; scalars stay known while tracing (a padding value, say)."""
+    known = not any(isinstance(x, jax.core.Tracer) for x in operands)
+    if known and equation.primitive.name == "pvary":
+        return list(operands)
+    if known and all(shape is not None and shape.size == 1 for shape in equation.out_shapes):
+        with jax.ensure_compile_time_eval():
+            return bind(equation, *operands)
+    return bind(equation, *operands)
+
+
+def _apply_rule(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    rule = rule_for(equation.primitive)
+    if rule is None:
+        interpreter.unsupported(equation, "it acts on values that depend on the images")
+    try:
+        results = rule(interpreter, equation, operands)
+    except LayoutError as error:
+        interpreter.unsupported(equation, str(error))
+    results = list(results) if isinstance(results, list | tuple) else [results]
+    _check_results(equation, results)
+    label = "" if equation.primitive.name in _REARRANGES else equation.label
+    return [replace(r, scope=label or r.scope) if isinstance(r, Sum) else r for r in results]
+
+
+def _check_results(equation: Equation, results: Sequence[Any]) -> None:
+    """Hold a rule to what its equation makes.
+
+    Raises:
+        ShapeError: another number of results, or one of another shape than the equation or its own layout says.
+    """
+    rule = f"the sharing rule of primitive '{equation.primitive.name}'"
+    if len(results) != len(equation.results):
+        raise ShapeError(f"{rule} returned {len(results)} results in place of {len(equation.results)}")
+    for result, expected in zip(results, equation.out_shapes, strict=True):
+        shape = jnp.shape(result.array if isinstance(result, Map | Sum) else result)
+        if shape != expected.shape:
+            raise ShapeError(f"{rule} returned an array of shape {shape} in place of {expected.shape}")
+        if isinstance(result, Map | Sum) and lay.shape_of(result.layout) != shape:
+            layout = lay.shape_of(result.layout)
+            raise ShapeError(f"{rule} returned an array of shape {shape} with a layout of shape {layout}")

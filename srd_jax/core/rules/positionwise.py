@@ -1,0 +1,134 @@
+"""Position-wise steps: a function of one PFV at a time has one contributor per output, so relevance passes unchanged.
+
+Activations, normalisation over channels, casts and names. A linear one keeps an open sum open; any other closes it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import primitives as jp
+
+from srd_jax.core import layout as lay
+from srd_jax.core.interpreter import Interpreter
+from srd_jax.core.layout import CHANNEL, COPY, Layout
+from srd_jax.core.registry import register_rule
+from srd_jax.core.tracing import Equation, bind
+from srd_jax.core.values import Map, Sum, Value, broadcast, extend, restructure
+
+__all__ = ["positionwise", "reduce_channels"]
+
+
+@register_rule(
+    jp.abs_p, jp.acos_p, jp.acosh_p, jp.and_p, jp.asin_p, jp.asinh_p, jp.atan2_p, jp.atan_p, jp.atanh_p, jp.cbrt_p,
+    jp.ceil_p, jp.clamp_p, jp.cos_p, jp.cosh_p, jp.custom_jvp_call_p, jp.eq_p, jp.erf_inv_p, jp.erf_p, jp.erfc_p,
+    jp.exp2_p, jp.exp_p, jp.expm1_p, jp.floor_p, jp.ge_p, jp.gt_p, jp.integer_pow_p, jp.is_finite_p, jp.le_p,
+    jp.lgamma_p, jp.digamma_p, jp.log1p_p, jp.log_p, jp.logistic_p, jp.lt_p, jp.max_p, jp.min_p, jp.ne_p,
+    jp.nextafter_p, jp.not_p, jp.or_p, jp.pow_p, jp.rem_p, jp.round_p, jp.rsqrt_p, jp.select_n_p, jp.sign_p, jp.sin_p,
+    jp.sinh_p, jp.sqrt_p, jp.square_p, jp.stop_gradient_p, jp.tan_p, jp.tanh_p, jp.xor_p,
+)  # fmt: skip
+def positionwise(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
+    """Any elementwise function of one PFV map (and constants): it closes an open sum and stays on the map's node.
+
+    The rule to register for an activation of your own.
+    """
+    maps = spread(equation, [interpreter.close(x) if isinstance(x, Map | Sum) else x for x in operands])
+    inputs = [x for x in maps if isinstance(x, Map)]
+    node = same_node(interpreter, inputs)
+    if node is None:
+        interpreter.unsupported(
+            equation, "a nonlinear function of two different PFV maps has no sharing ratios that this method defines"
+        )
+    layout = lay.unify([x.layout for x in inputs])
+    arrays = bind(equation, *(x.array if isinstance(x, Map) else x for x in maps))
+    return [Map(array, layout, node) for array in arrays]
+
+
+def spread(equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    """Operands that depend on the images, repeated to the shape of an elementwise result."""
+    shape = equation.out_shapes[0].shape
+    constants = [jnp.shape(x) for x in operands if not isinstance(x, Map | Sum)]
+    differ = {axis for other in constants if len(other) == len(shape) for axis, size in enumerate(other) if size > 1}
+    return [broadcast(x, shape, differ) if isinstance(x, Map | Sum) else x for x in operands]
+
+
+def same_node(interpreter: Interpreter, maps: Sequence[Map]) -> int | None:
+    """The one node that all maps are position-wise functions of, None if they differ."""
+    nodes = {x.node for x in maps}
+    if len(nodes) == 1:
+        return nodes.pop()
+    roots = {interpreter.root(node) for node in nodes}
+    return roots.pop() if len(roots) == 1 else None
+
+
+@register_rule(jp.neg_p)
+def negative(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
+    """-x is linear."""
+    del interpreter
+    return extend(
+        operands[0], lambda x: bind(equation, x)[0], operands[0].layout, position_invariant=True, proportional=True
+    )
+
+
+@register_rule(jp.convert_element_type_p, jp.reduce_precision_p, jp.copy_p, jp.sharding_constraint_p, jp.device_put_p)
+def cast(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+    """Casts between floating types, copies and placements are the identity; a max pool stays lazy through them."""
+    dtype = equation.out_shapes[0].dtype
+    if not (jnp.issubdtype(dtype, jnp.floating) and jnp.issubdtype(equation.shapes[0].dtype, jnp.floating)):
+        return positionwise(interpreter, equation, operands)
+
+    def convert(x: jax.Array, fill: int | float) -> jax.Array:
+        del fill
+        return bind(equation, x)[0] if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return restructure(operands[0], convert, operands[0].layout)
+
+
+@register_rule("optimization_barrier", "pvary", "reshard")
+def barrier(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    """The identity on each operand, wherever it lies."""
+    del interpreter, equation
+    return list(operands)
+
+
+@register_rule(jp.name_p)
+def name(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
+    """`jax.ad_checkpoint.checkpoint_name` names a PFV map."""
+    return interpreter.name(operands[0], equation.params["name"])
+
+
+@register_rule(
+    jp.reduce_min_p, jp.reduce_prod_p, jp.reduce_and_p, jp.reduce_or_p, jp.reduce_xor_p, jp.argmax_p, jp.argmin_p
+)
+def reduce_channels(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
+    """Any reduction over channels is a function of one PFV at a time."""
+    value = interpreter.close(operands[0])
+    axes = equation.params["axes"]
+    require_channels(interpreter, equation, value.layout, axes)
+    layout = without(value.layout, axes)
+    return [Map(array, layout, value.node) for array in bind(equation, value.array)]
+
+
+@register_rule(jp.cumsum_p, jp.cumprod_p, jp.cummax_p, jp.cummin_p, jp.cumlogsumexp_p)
+def cumulate(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Map:
+    """Cumulative functions over channels."""
+    value = interpreter.close(operands[0])
+    require_channels(interpreter, equation, value.layout, (equation.params["axis"],))
+    return Map(bind(equation, value.array)[0], value.layout, value.node)
+
+
+def require_channels(interpreter: Interpreter, equation: Equation, layout: Layout, axes: Sequence[int]) -> None:
+    """Refuse an equation that works along positions or the batch."""
+    for axis in axes:
+        if lay.runs_over_images(layout, [axis]):
+            interpreter.unsupported(
+                equation, f"axis {axis} is the batch, and images must not mix: call the model in evaluation mode"
+            )
+        if lay.kinds(layout[axis]) - {CHANNEL, COPY}:
+            interpreter.unsupported(equation, f"axis {axis} runs over positions, and only channels are supported there")
+
+
+def without(layout: Layout, axes: Sequence[int]) -> Layout:
+    """The layout after axes are removed."""
+    return tuple(dims for axis, dims in enumerate(layout) if axis not in axes)

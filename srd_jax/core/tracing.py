@@ -1,0 +1,382 @@
+"""All contact with JAX's intermediate representation: trace a function, inline its calls, name its values.
+
+The layouts of primitives' parameters that the rules rely on are pinned by ``tests/test_tracing.py``.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import primitives as jp
+
+from srd_jax.core.geometry import Window
+from srd_jax.core.meshes import varying_alike
+from srd_jax.core.naming import label_of, module_of, user_line
+from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
+
+__all__ = [
+    "Constant",
+    "Equation",
+    "Program",
+    "bind",
+    "body",
+    "evaluate",
+    "is_elementwise",
+    "refuse_random",
+    "runs_a_program",
+    "trace",
+]
+
+_INLINED: dict[str, str] = {
+    jp.jit_p.name: "jaxpr",
+    jp.remat_p.name: "jaxpr",
+    jp.call_p.name: "call_jaxpr",
+    jp.closed_call_p.name: "call_jaxpr",
+    jp.custom_jvp_call_p.name: "call_jaxpr",
+    jp.custom_vjp_call_p.name: "call_jaxpr",
+}
+"""Calls that are inlined, and the parameter that holds what they call."""
+
+_ELEMENTWISE = frozenset(
+    p.name
+    for p in (
+        jp.add_p, jp.sub_p, jp.mul_p, jp.div_p, jp.neg_p, jp.max_p, jp.min_p, jp.exp_p, jp.log_p, jp.log1p_p,
+        jp.expm1_p, jp.tanh_p, jp.logistic_p, jp.erf_p, jp.erfc_p, jp.sqrt_p, jp.rsqrt_p, jp.square_p,
+        jp.integer_pow_p, jp.pow_p, jp.abs_p, jp.sign_p, jp.select_n_p, jp.clamp_p, jp.gt_p, jp.ge_p, jp.lt_p,
+        jp.le_p, jp.eq_p, jp.ne_p, jp.and_p, jp.or_p, jp.not_p, jp.convert_element_type_p, jp.is_finite_p,
+        jp.stop_gradient_p, jp.acos_p, jp.acosh_p, jp.asin_p, jp.asinh_p, jp.atan_p, jp.atan2_p, jp.atanh_p, jp.cbrt_p,
+        jp.ceil_p, jp.cos_p, jp.cosh_p, jp.digamma_p, jp.erf_inv_p, jp.exp2_p, jp.floor_p, jp.lgamma_p, jp.nextafter_p,
+        jp.rem_p, jp.round_p, jp.sin_p, jp.sinh_p, jp.tan_p, jp.xor_p,
+    )
+)  # fmt: skip
+"""What a custom_jvp may be made of to be kept whole, as activations are: their derivative then stays the author's."""
+
+_POOLS = (jp.reduce_window_max_p.name, jp.reduce_window_min_p.name)
+
+_RANDOM = frozenset(
+    p.name for p in (jp.random_bits_p, jp.random_gamma_p, jp.threefry2x32_p, jp.rng_bit_generator_p, jp.rng_uniform_p)
+)
+"""Steps that make random numbers."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An operand that is known while tracing."""
+
+    value: Any
+
+
+Ref = int
+Operand = Ref | Constant
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """One step of a program after inlining.
+
+    Attributes:
+        primitive: what it does.
+        params: the primitive's parameters.
+        operands: references to earlier values, or constants.
+        results: references to the values it makes.
+        shapes: `jax.ShapeDtypeStruct` of the operands, None for what is no array.
+        out_shapes: of the results.
+        scope: name stack, as ``Model/layer1/conv1``.
+        where: the user's line.
+        label: what to call its result: the scope, or the path of the variables it reads where that says more.
+    """
+
+    primitive: jex.Primitive
+    params: dict[str, Any]
+    operands: tuple[Operand, ...]
+    results: tuple[Ref, ...]
+    shapes: tuple[Any, ...]
+    out_shapes: tuple[Any, ...]
+    scope: str
+    where: str
+    label: str
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A traced function as a list of equations in order, without calls and without dead code.
+
+    Attributes:
+        equations: the steps.
+        arguments: references to the arguments' leaves.
+        constants: references and values of arrays that the function closes over.
+        image: reference to the images.
+        output: reference to the logits.
+        uses: how many equations (and the output) read each value.
+        from_image: the values that depend on the images.
+    """
+
+    equations: tuple[Equation, ...]
+    arguments: tuple[Ref, ...]
+    constants: tuple[tuple[Ref, Any], ...]
+    image: Ref
+    output: Operand
+    uses: dict[Ref, int]
+    from_image: frozenset[Ref]
+
+    def reads_without(self, held: Collection[tuple[Ref, int]]) -> dict[Ref, int]:
+        """How often each value is read on the way to the output, but through some operands.
+
+        Args:
+            held: these operands, as the first result of their equation and their place in it.
+        """
+        reads: dict[Ref, int] = {self.output: 1} if isinstance(self.output, int) else {}
+        for equation in reversed(self.equations):
+            if any(ref in reads for ref in equation.results):
+                for place, operand in enumerate(equation.operands):
+                    if isinstance(operand, int) and (equation.results[0], place) not in held:
+                        reads[operand] = reads.get(operand, 0) + 1
+        return reads
+
+
+@dataclass
+class _Inliner:
+    equations: list[Equation] = field(default_factory=list)
+    constants: list[tuple[Ref, Any]] = field(default_factory=list)
+    modules: dict[Ref, str] = field(default_factory=dict)
+    count: int = 0
+
+    def fresh(self) -> Ref:
+        self.count += 1
+        return self.count - 1
+
+    def run(
+        self, jaxpr: jex.Jaxpr, consts: Sequence[Any], args: Sequence[Operand], scope: str = "", where: str = ""
+    ) -> list[Operand]:
+        env: dict[jex.Var, Operand] = dict(zip(jaxpr.invars, args, strict=True))
+        for var, value in zip(jaxpr.constvars, consts, strict=True):
+            ref = self.fresh()
+            env[var] = ref
+            self.constants.append((ref, value))
+
+        def read(atom: jex.Var | jex.Literal) -> Operand:
+            return Constant(atom.val) if isinstance(atom, jex.Literal) else env[atom]
+
+        for eqn in jaxpr.eqns:
+            operands = [read(atom) for atom in eqn.invars]
+            inner_scope = "/".join(part for part in (scope, str(eqn.source_info.name_stack)) if part)
+            line = user_line(eqn.source_info) or where
+            called = _called(eqn)
+            if called is not None:
+                results = self.run(*called, operands, inner_scope, line)
+            else:
+                made = [self.fresh() for _ in eqn.outvars]
+                module = self._module(operands, made)
+                self.equations.append(_equation(eqn, operands, made, inner_scope, line, label_of(inner_scope, module)))
+                results = list[Operand](made)
+            env.update(zip(eqn.outvars, results, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _module(self, operands: Sequence[Operand], made: Sequence[Ref]) -> str:
+        """The module whose variable is read; what is made of that variable alone is the module's too."""
+        refs = [operand for operand in operands if isinstance(operand, int)]
+        known = {self.modules[ref] for ref in refs if ref in self.modules}
+        module = known.pop() if len(known) == 1 else ""
+        if module and all(ref in self.modules for ref in refs):
+            self.modules.update(dict.fromkeys(made, module))
+        return module
+
+
+def _called(eqn: jex.JaxprEqn) -> tuple[jex.Jaxpr, Sequence[Any]] | None:
+    parameter = _INLINED.get(eqn.primitive.name)
+    if parameter is None:
+        return None
+    jaxpr = eqn.params[parameter]
+    inner, consts = (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, jex.ClosedJaxpr) else (jaxpr, ())
+    if eqn.primitive is jp.custom_jvp_call_p and all(name in _ELEMENTWISE for name in _primitives(inner)):
+        return None
+    return inner, consts
+
+
+def _primitives(jaxpr: jex.Jaxpr) -> Iterator[str]:
+    for eqn in jaxpr.eqns:
+        called = eqn.params.get(_INLINED.get(eqn.primitive.name, ""))
+        if called is None:
+            yield eqn.primitive.name
+        else:
+            yield from _primitives(called.jaxpr if isinstance(called, jex.ClosedJaxpr) else called)
+
+
+def _equation(
+    eqn: jex.JaxprEqn, operands: Sequence[Operand], results: Sequence[Ref], scope: str, where: str, label: str
+) -> Equation:
+    def shapes(atoms: Sequence[Any]) -> tuple[jax.ShapeDtypeStruct | None, ...]:
+        return tuple(
+            jax.ShapeDtypeStruct(a.aval.shape, a.aval.dtype) if isinstance(a.aval, jax.core.ShapedArray) else None
+            for a in atoms
+        )
+
+    return Equation(
+        eqn.primitive,
+        eqn.params,
+        tuple(operands),
+        tuple(results),
+        shapes(eqn.invars),
+        shapes(eqn.outvars),
+        scope,
+        where or "an unknown line",
+        label,
+    )
+
+
+def trace(tracer: Callable[..., Any], variables: Any, images: jax.Array) -> Program:
+    """Trace ``f(variables, images)`` to a program.
+
+    Args:
+        tracer: ``jax.make_jaxpr(f, return_shape=True)``; JAX caches its traces by shapes and dtypes.
+        variables: pytree of the function's parameters.
+        images: (N, *grid, C) or another axis order.
+
+    Raises:
+        ShapeError: the function does not return one array of logits (N, classes).
+    """
+    closed, out = tracer(variables, images)
+    leaves = jax.tree.leaves(out)
+    if len(leaves) != 1 or len(leaves[0].shape) != 2 or leaves[0].shape[0] != images.shape[0]:
+        got = ", ".join(str(leaf.shape) for leaf in leaves) or "nothing"
+        raise ShapeError(
+            f"the function must return one array of logits of shape (N, classes) with N = {images.shape[0]}; it "
+            f"returns {got}. Wrap it: lambda variables, images: f(variables, images)[...]"
+        )
+    inliner = _Inliner()
+    arguments = [inliner.fresh() for _ in closed.jaxpr.invars]
+    paths = (module_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables))
+    inliner.modules.update((ref, module) for ref, module in zip(arguments, paths, strict=False) if module)
+    (output,) = inliner.run(closed.jaxpr, closed.consts, arguments)
+    equations, uses = _live(inliner.equations, output)
+    image = arguments[-1]
+    return Program(
+        equations,
+        tuple(arguments),
+        tuple((ref, value) for ref, value in inliner.constants if ref in uses),
+        image,
+        output,
+        uses,
+        _reachable(equations, image),
+    )
+
+
+def _live(equations: Sequence[Equation], output: Operand) -> tuple[tuple[Equation, ...], dict[Ref, int]]:
+    """The equations that the output needs, and how often each value is read by them."""
+    uses: dict[Ref, int] = {}
+    if isinstance(output, int):
+        uses[output] = 1
+    live: list[Equation] = []
+    for equation in reversed(equations):
+        if any(ref in uses for ref in equation.results):
+            live.append(equation)
+            for operand in equation.operands:
+                if isinstance(operand, int):
+                    uses[operand] = uses.get(operand, 0) + 1
+    return tuple(reversed(live)), uses
+
+
+def _reachable(equations: Sequence[Equation], start: Ref) -> frozenset[Ref]:
+    reached = {start}
+    for equation in equations:
+        if any(operand in reached for operand in equation.operands if isinstance(operand, int)):
+            reached.update(equation.results)
+    return frozenset(reached)
+
+
+def refuse_random(program: Program) -> None:
+    """Refuse a program whose output depends on random numbers: it would be explained as it came out this once.
+
+    Raises:
+        UnsupportedPrimitiveError: it draws some.
+    """
+    drawn = next((e for e in program.equations if e.primitive.name in _RANDOM), None)
+    if drawn is not None:
+        raise UnsupportedPrimitiveError(
+            f"the logits depend on random numbers (primitive '{drawn.primitive.name}'): dropout or stochastic depth is "
+            f"on. Call the model in evaluation mode; random weights are to be passed as variables. It is at "
+            f"{drawn.where}" + (f", in {drawn.scope}" if drawn.scope else "")
+        )
+
+
+def downstream(equations: Sequence[Equation], start: Sequence[Ref], output: Operand) -> tuple[Equation, ...]:
+    """The equations that lie between some values and the output."""
+    reached = set(start)
+    between = []
+    for equation in equations:
+        depends = any(operand in reached for operand in equation.operands if isinstance(operand, int))
+        if depends and not reached.issuperset(equation.results):
+            between.append(equation)
+            reached.update(equation.results)
+    live, _ = _live(between, output)
+    return live
+
+
+def bind(equation: Equation, *args: Any) -> list[Any]:
+    """Run one equation on arrays; always a list of results."""
+    results = equation.primitive.bind(*varying_alike(args), **equation.primitive.get_bind_params(equation.params))
+    return list(results) if equation.primitive.multiple_results else [results]
+
+
+def body(equation: Equation) -> tuple[tuple[Equation, ...], tuple[Ref, ...], tuple[Operand, ...]] | None:
+    """What an activation that was kept whole (a custom_jvp) is made of, None for any other equation.
+
+    Returns:
+        Its equations, the references of its arguments and its results. They are its own, not the program's.
+    """
+    if equation.primitive is not jp.custom_jvp_call_p:
+        return None
+    inner = equation.params["call_jaxpr"]
+    inliner = _Inliner()
+    arguments = tuple(inliner.fresh() for _ in inner.jaxpr.invars)
+    results = inliner.run(inner.jaxpr, inner.consts, arguments, equation.scope, equation.where)
+    return tuple(inliner.equations), arguments, tuple(results)
+
+
+def is_elementwise(equation: Equation) -> bool:
+    """Whether each element of the results depends on the same element of the operands alone."""
+    return equation.primitive is jp.custom_jvp_call_p or equation.primitive.name in _ELEMENTWISE
+
+
+def runs_a_program(equation: Equation) -> bool:
+    """Whether an equation is a loop, a branch or another call that holds a program of its own."""
+    values = [item for value in equation.params.values() for item in (value if isinstance(value, tuple) else (value,))]
+    return any(isinstance(value, jex.Jaxpr | jex.ClosedJaxpr) for value in values)
+
+
+def evaluate(equations: Sequence[Equation], known: dict[Ref, Any], output: Operand) -> Any:
+    """Run equations from known values to the output."""
+    env = dict(known)
+
+    def read(operand: Operand) -> Any:
+        return operand.value if isinstance(operand, Constant) else env[operand]
+
+    for equation in equations:
+        made = _differentiable(equation, *map(read, equation.operands))
+        env.update(zip(equation.results, made, strict=True))
+    return read(output)
+
+
+def _differentiable(equation: Equation, *args: Any) -> list[Any]:
+    """As `bind`; a max pool with dilated windows, which JAX has no derivative of, by its taps."""
+    params = equation.params
+    if equation.primitive.name not in _POOLS or set(params["window_dilation"]) == {1}:
+        return bind(equation, *args)
+    (x,) = args
+    largest = equation.primitive is jp.reduce_window_max_p
+    each = zip(params["padding"], params["base_dilation"], strict=True)
+    never = jnp.asarray(-jnp.inf if largest else jnp.inf, x.dtype)
+    padded = lax.pad(x, never, [(low, high, base - 1) for (low, high), base in each])
+    ones = (1,) * x.ndim
+    window = Window(
+        params["window_dimensions"], params["window_strides"], ((0, 0),) * x.ndim, params["window_dilation"], ones
+    )
+    chosen = None
+    for read in window.each(padded):
+        wins = None if chosen is None else (read > chosen if largest else read < chosen)
+        chosen = read if chosen is None else jnp.where(wins, read, chosen)
+    return [chosen]

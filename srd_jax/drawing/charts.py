@@ -1,0 +1,186 @@
+"""Measurements as pictures: accuracy by depth, maps side by side, and costs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
+
+from srd_jax.drawing.pictures import robust_limit
+
+__all__ = ["draw_by_depth", "draw_contact_sheet", "draw_costs"]
+
+_INK, _GREY = "#1a1a1a", "#606060"
+_BLUE, _RED = "#2166ac", "#b2182b"
+_BOX = "#00a04a"
+
+Estimate = tuple[float, float, float]
+"""A mean and the ends of its interval."""
+
+
+def draw_by_depth(
+    layers: Mapping[str, Estimate],
+    probes: Mapping[str, Estimate],
+    *,
+    ordinary: float,
+    chance: float,
+    title: str,
+    details: Sequence[str] = (),
+    measure: str = "top-1 accuracy",
+) -> Figure:
+    """How well activation patterns predict: one point for each layer, in order, and one for each probe.
+
+    Args:
+        layers: by layer, the estimate where its activation returns its pattern.
+        probes: by probe, the estimate where it runs through the whole network's pattern.
+        ordinary: of the ordinary forward pass.
+        chance: of a guess.
+        title: of the picture.
+        details: lines under the title.
+        measure: what is on the vertical axis.
+    """
+    figure = Figure(figsize=(9.2, 4.6 + 0.21 * len(details)), layout="constrained")
+    _headline(figure, title, details)
+    wide = max(1.0, 0.55 * len(layers)), max(1.0, 0.7 * len(probes))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=wide)
+    for axes, points, colour, name in (
+        (left, layers, _BLUE, "one layer says only which units are on"),
+        (right, probes, _RED, "the whole network, its probe"),
+    ):
+        means, lows, highs = np.array(list(points.values()), float).reshape(-1, 3).T
+        places = np.arange(len(points))
+        marks = "-o" if axes is left else "o"
+        axes.errorbar(
+            places, means, np.stack([means - lows, highs - means]), fmt=marks, color=colour, capsize=2, ms=4, lw=1.2
+        )
+        axes.axhline(ordinary, color=_INK, lw=1, ls=(0, (4, 3)))
+        axes.axhline(chance, color=_GREY, lw=1, ls=(0, (1, 2)))
+        axes.set_xticks(places, list(points), rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+        axes.set_xlim(-0.6, max(len(points) - 0.4, 0.6))
+        axes.set_title(name, fontsize=9, color=_GREY, loc="left", parse_math=False)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(axis="y", labelsize=8)
+    left.set_ylim(0, None)
+    left.set_ylabel(measure, fontsize=9)
+    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    style = {"textcoords": "offset points", "fontsize": 8, "color": _INK}
+    start, end = left.get_xlim()
+    left.annotate(f"ordinary {ordinary:.1%}", (start, ordinary), (3, 3), **style)
+    left.annotate(f"chance {chance:.2%}", (end, chance), (-3, 3), ha="right", **style)
+    return figure
+
+
+def draw_contact_sheet(
+    images: Sequence[UInt8[np.ndarray, "H W 3"]],
+    maps: Mapping[str, Sequence[Float[np.ndarray, "H W"]]],
+    *,
+    captions: Sequence[str],
+    title: str,
+    details: Sequence[str] = (),
+    boxes: Int[np.ndarray, "N 4"] | None = None,
+    ends: tuple[str, str] = ("against", "for the class"),
+) -> Figure:
+    """Images in rows, and beside each its map under every setting, each map in its own signed scale.
+
+    Args:
+        images: what was explained.
+        maps: by setting, one map for each image.
+        captions: one for each image, mostly its class.
+        title: of the picture.
+        details: lines under the title.
+        boxes: (N, 4) of an object in each image, its first row and column and those after its last; they are drawn with
+            every map's highest point.
+        ends: what negative and positive values mean.
+    """
+    rows, columns = len(images), len(maps) + 1
+    figure = Figure(figsize=(1.5 * columns + 0.7, 1.36 * rows + 0.7 + 0.21 * len(details)), layout="constrained")
+    _headline(figure, title, details)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    scale = Normalize(-1, 1)
+    for row, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        panels[row, 0].imshow(image, interpolation="nearest")
+        panels[row, 0].set_ylabel(caption if len(caption) <= 18 else caption[:17] + "…", fontsize=7)
+        for axes, each in zip(panels[row, 1:], maps.values(), strict=True):
+            axes.imshow(each[row] / robust_limit(each[row]), cmap="RdBu_r", norm=scale, interpolation="nearest")
+            if boxes is not None:
+                highest = np.unravel_index(np.argmax(each[row]), each[row].shape)
+                axes.plot(highest[1], highest[0], "o", ms=5, mfc="none", mec=_INK, mew=1.2)
+        if boxes is not None:
+            top, left, bottom, right = boxes[row]
+            for axes in panels[row]:
+                corner = (left - 0.5, top - 0.5)
+                axes.add_patch(Rectangle(corner, right - left, bottom - top, fill=False, edgecolor=_BOX, linewidth=1.2))
+    for axes, name in zip(panels[0], ("image", *maps), strict=True):
+        axes.set_title(name, fontsize=8, color=_INK, parse_math=False)
+    for axes in panels.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_color("#c0c0c0")
+    bar = figure.colorbar(ScalarMappable(scale, "RdBu_r"), ax=panels[:, -1], fraction=0.08, shrink=0.8)
+    bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]], fontsize=7)
+    return figure
+
+
+def draw_costs(
+    ratios: Mapping[str, Estimate],
+    memory: Mapping[str, int | None],
+    *,
+    title: str,
+    details: Sequence[str] = (),
+) -> Figure:
+    """What functions cost: bars of time and of temporary memory, one row for each.
+
+    Args:
+        ratios: by name, how many times what the first takes, with the ends of the interval.
+        memory: by name, temporary bytes; None where they are not known.
+        title: of the picture.
+        details: lines under the title.
+    """
+    figure = Figure(figsize=(9.2, 1.5 + 0.38 * len(ratios) + 0.21 * len(details)), layout="constrained")
+    _headline(figure, title, details)
+    times, sizes = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    means, lows, highs = np.array(list(ratios.values()), float).reshape(-1, 3).T
+    rows = np.arange(len(ratios))
+    mebibytes = np.array([(memory[name] or 0) / 2**20 for name in ratios])
+    texts = [
+        f"{size:,.0f}" if memory[name] is not None else "not known"
+        for name, size in zip(ratios, mebibytes, strict=True)
+    ]
+    times.barh(rows, means, xerr=np.stack([means - lows, highs - means]), color=_BLUE, ecolor=_INK, capsize=2)
+    sizes.barh(rows, mebibytes, color=_RED)
+    times.axvline(1, color=_GREY, lw=1, ls=(0, (4, 3)))
+    for axes, ends, labels, name in (
+        (times, highs, [f"{mean:.2f}" for mean in means], "time, in forward passes"),
+        (sizes, mebibytes, texts, "temporary memory, MiB"),
+    ):
+        axes.set_title(name, fontsize=9, color=_GREY, loc="left", parse_math=False)
+        axes.set_xlim(0, 1.18 * max(ends.max(), 1e-9))
+        for row, end, label in zip(rows, ends, labels, strict=True):
+            axes.annotate(label, (end, row), (4, 0), textcoords="offset points", va="center", fontsize=8, color=_INK)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    times.set_yticks(rows, list(ratios))
+    times.invert_yaxis()
+    return figure
+
+
+def _headline(figure: Figure, title: str, details: Sequence[str]) -> None:
+    text = figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=_INK)
+    if details:
+        text.set_text(title + "\n" * len(details))
+        height = figure.get_figheight()
+        for line, detail in enumerate(details):
+            figure.text(
+                0.012,
+                1 - (0.42 + 0.19 * line) / height,
+                detail,
+                fontsize=8.5,
+                color=_INK,
+                va="baseline",
+                parse_math=False,
+            )

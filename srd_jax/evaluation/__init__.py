@@ -1,0 +1,1 @@
+"""Experiments: what is measured on many images, and what explanations cost."""

@@ -1,0 +1,147 @@
+"""What explanations cost beside the forward pass: seconds and memory, taken in turns in one process."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from srd_jax.core.flow import Flow, Layer
+from srd_jax.core.sharing import Bias
+from srd_jax.core.transforms import Model, decompose, explain
+
+__all__ = ["FORWARD", "Cost", "measure", "subjects"]
+
+FORWARD = "forward pass"
+_CLASSES = 10
+_FINER = 8  # pixels between positions of the finer layer, 28 x 28 for images of 224 x 224
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one function costs.
+
+    Attributes:
+        seconds: of every round, in order.
+        ratios: to the forward pass of the same round.
+        temporary_bytes: that XLA sets aside beside arguments and results, None where the backend does not tell.
+        output_bytes: of the results.
+        peak_bytes: most memory in use on the device so far, in order of measuring, None where it does not tell (CPUs).
+    """
+
+    seconds: tuple[float, ...]
+    ratios: tuple[float, ...]
+    temporary_bytes: int | None
+    output_bytes: int
+    peak_bytes: int | None
+
+    def spread(self, of: str = "seconds") -> tuple[float, float, float]:
+        """Median, lower and upper quartile of ``seconds`` or ``ratios``."""
+        median, low, high = np.quantile(getattr(self, of), (0.5, 0.25, 0.75))
+        return float(median), float(low), float(high)
+
+
+def subjects(f: Model, variables: Any, images: jax.ShapeDtypeStruct, *, bias: Bias = "norm") -> dict[str, Callable]:
+    """The functions ``(variables, images)`` to compare, by name, the forward pass first.
+
+    Args:
+        f: ``f(variables, images) -> logits``.
+        variables: its first argument, or shapes and dtypes in its place.
+        images: shape and dtype of a batch, (N, H, W, C).
+        bias: how constants are shared.
+
+    Returns:
+        A forward pass, the gradient of a logit by the pixels, one map, ten classes' maps (as far as there are ten),
+        every effective receptive field of the encoder's output, and those of the last layer with one position for 8 x 8
+        pixels, if there is one.
+    """
+    decomposed = decompose(f, bias=bias)
+    logits, flow = jax.eval_shape(decomposed, variables, images)
+    encoder = flow.layers[max(flow.head.nodes)]
+    finer = _finer(flow, images.shape[1:3])
+    classes = min(_CLASSES, logits.shape[1])
+
+    def gradient(variables: Any, images: jax.Array) -> jax.Array:
+        return jax.grad(lambda x: jnp.sum(f(variables, x)[:, 0].astype(jnp.float32)))(images)
+
+    def maps(count: int) -> Callable:
+        explained = explain(f, bias=bias)
+        targets = np.tile(np.arange(count), (images.shape[0], 1)) if count > 1 else 0
+        return lambda variables, images: explained(variables, images, targets)
+
+    def fields(layer: Layer) -> Callable:
+        return lambda variables, images: decomposed(variables, images)[1].erf(layer.name)
+
+    compared = {FORWARD: f, "jax.grad of a logit": gradient, "SRD, one map": maps(1)}
+    if classes > 1:
+        compared[f"SRD, {classes} classes"] = maps(classes)
+    for layer in dict.fromkeys((encoder, finer) if finer is not None else (encoder,)):
+        compared[f"SRD, {prod(layer.grid)} ERFs of {layer.name}"] = fields(layer)
+    return compared
+
+
+def _finer(flow: Flow, extents: Sequence[int]) -> Layer | None:
+    wanted = tuple(extent // _FINER for extent in extents)
+    return next((layer for layer in reversed(flow.layers[1:]) if layer.grid == wanted), None)
+
+
+def measure(
+    compared: Mapping[str, Callable],
+    *args: Any,
+    rounds: int = 5,
+    advance: Callable[[str], object] = lambda name: None,
+) -> dict[str, Cost]:
+    """Compile every function once and time them in turns, each round in another order.
+
+    Args:
+        compared: functions of ``args`` by name; the first is what the others are compared with.
+        *args: arrays.
+        rounds: how often each is timed, after one run that is not.
+        advance: called with a name after each compilation and each run.
+    """
+    compiled = {}
+    for name, fn in compared.items():
+        compiled[name] = jax.jit(fn).lower(*args).compile()
+        advance(name)
+    order = list(compared)
+    peaks: dict[str, int | None] = {}
+    outputs: dict[str, int] = {}
+    for name in order:
+        result = jax.block_until_ready(compiled[name](*args))
+        outputs[name] = sum(leaf.nbytes for leaf in jax.tree.leaves(result))
+        peaks[name] = _peak(result)
+        del result
+        advance(name)
+    seconds: dict[str, list[float]] = {name: [] for name in order}
+    for turn in range(rounds):
+        shift = turn % len(order)
+        for name in order[shift:] + order[:shift]:
+            start = time.perf_counter()
+            jax.block_until_ready(compiled[name](*args))
+            seconds[name].append(time.perf_counter() - start)
+            advance(name)
+    base = seconds[order[0]]
+    return {
+        name: Cost(
+            seconds=tuple(taken),
+            ratios=tuple(one / other for one, other in zip(taken, base, strict=True)),
+            temporary_bytes=_temporary(compiled[name]),
+            output_bytes=outputs[name],
+            peak_bytes=peaks[name],
+        )
+        for name, taken in seconds.items()
+    }
+
+
+def _temporary(compiled: Any) -> int | None:
+    analysis = compiled.memory_analysis()
+    return None if analysis is None else int(analysis.temp_size_in_bytes)
+
+
+def _peak(result: Any) -> int | None:
+    device = next(iter(jax.tree.leaves(result)[0].devices()))
+    return (device.memory_stats() or {}).get("peak_bytes_in_use")

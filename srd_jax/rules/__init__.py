@@ -1,6 +1,0 @@
-"""Sharing rules, one file a family; importing this package registers them."""
-
-from srd_jax.rules import arithmetic, convolution, dense, pooling, shape
-from srd_jax.rules.positionwise import positionwise
-
-__all__ = ["arithmetic", "convolution", "dense", "pooling", "positionwise", "shape"]
