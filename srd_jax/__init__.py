@@ -1,10 +1,11 @@
 """Sharing Ratio Decomposition as a JAX function transformation: why a vision model decided what it did."""
 
+from srd_jax.attribution.srd import explain
 from srd_jax.core import rules
 from srd_jax.core.edges import Edge
 from srd_jax.core.flow import Account, Flow, Layer
 from srd_jax.core.registry import register_rule
-from srd_jax.core.transforms import decompose, explain
+from srd_jax.core.transforms import decompose
 from srd_jax.errors import (
     DataError,
     ImageError,

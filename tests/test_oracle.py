@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, assume, given, reject, settings
 from hypothesis import strategies as st
 
 import srd_jax as srd
+from srd_jax import zrule
 from tests.oracle import reference, scalar
 from tests.oracle.as_jax import as_jax
 from tests.oracle.networks import EXAMPLES
@@ -94,7 +95,7 @@ def test_relevance_of_single_neurons(name, bias, against):
         @partial(jax.jit, compiler_options=ONE_SHOT)
         def results(variables, images):
             def of(head):
-                return srd.decompose(f, bias=bias, head=head, relevance=against, unit="scalar")(variables, images)[1]
+                return zrule.decompose(f, bias=bias, head=head, relevance=against)(variables, images)[1]
 
             return [of(head).relevance(1, contrast=contrast) for head, contrast in options]
 
@@ -153,8 +154,6 @@ def test_without_recursion_every_position_is_spread_over_its_pixels(name):
     share = encoder / np.outer(rows.sum(0), columns.sum(0))
     f, variables = as_jax(example.network)
     with jax.enable_x64(True):
-        _, flow = jax.jit(srd.decompose(f, recursion=False), compiler_options=ONE_SHOT)(
-            variables, jnp.asarray(example.image[None])
-        )
-        ours = flow.relevance(1, contrast=None)
-    np.testing.assert_allclose(ours["input"][0], rows @ share @ columns.T, atol=1e-9, rtol=0)
+        enlarged = jax.jit(srd.explain(f, recursion=False, contrast=None), compiler_options=ONE_SHOT)
+        ours = enlarged(variables, jnp.asarray(example.image[None]), 1)
+    np.testing.assert_allclose(ours[0], rows @ share @ columns.T, atol=1e-9, rtol=0)

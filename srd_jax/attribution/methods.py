@@ -1,13 +1,14 @@
 """The table of attribution methods, and what one is."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MappingProxyType
 
 from jaxtyping import Array, Float
 
 from srd_jax.attribution.gradient import gradient
-from srd_jax.core.transforms import explain
+from srd_jax.attribution.srd import explain
+from srd_jax.attribution.srd_encoder import srd_encoder
+from srd_jax.attribution.srd_scalar import srd_scalar
 
 __all__ = ["METHODS", "Explain", "Method"]
 
@@ -20,8 +21,8 @@ Method = Callable[..., Explain]
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "srd": explain,
-        "srd_scalar": partial(explain, unit="scalar"),
-        "srd_encoder": partial(explain, recursion=False),
+        "srd_scalar": srd_scalar,
+        "srd_encoder": srd_encoder,
         "gradient": gradient,
     }
 )

@@ -1,104 +1,60 @@
-"""From the interpreter's nodes to a flow: find the encoder's output, keep what leads to it, name the maps."""
+"""From an interpretation to a flow: merge the maps that are one, number and name them, and take the head off."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from srd_jax.core import layout as lay
-from srd_jax.core.activations import Activations
 from srd_jax.core.edges import Edge
 from srd_jax.core.flow import Flow, Layer
 from srd_jax.core.geometry import ReducePositions, Slice, Window
-from srd_jax.core.head import Head, HeadKind
-from srd_jax.core.interpreter import Interpreter, Node
+from srd_jax.core.head import Head
+from srd_jax.core.interpretation import Interpretation, Node
 from srd_jax.core.squash import squash_of
-from srd_jax.core.tracing import Program, Ref, downstream
-from srd_jax.core.values import Map, Sum, Value
+from srd_jax.core.tracing import Ref, downstream
+from srd_jax.core.values import Map, Sum
 
-__all__ = ["build_flow", "references"]
+__all__ = ["build_flow", "layer_refs"]
 
 
-def build_flow(interpreter: Interpreter, program: Program, env: dict[Ref, Any], logits: Value, kind: HeadKind) -> Flow:
-    """The flow of an interpreted program.
-
-    Args:
-        interpreter: after the forward pass.
-        program: what was interpreted.
-        env: every value by reference.
-        logits: the program's output.
-        kind: of head.
-    """
-    tops = _values_under(interpreter, logits, whole_head=kind == "sharing")
-    kept = _ancestors(interpreter, {top.node for top in tops})
-    activations = Activations(program)
-    for index in sorted(kept):
-        deferred = interpreter.nodes[index].deferred
-        if deferred is not None:
-            after = activations.of(deferred.ref) if interpreter.relevance == "post" else None
-            interpreter.share(index, deferred, None if after is None else _array(env[after]))
-    nodes, place = _without_aliases(interpreter.nodes, kept, {top.node for top in tops})
-    order = {old: new for new, old in enumerate(sorted(nodes))}
+def build_flow(interpretation: Interpretation) -> Flow:
+    """The flow of relevance through an interpreted program; without recursion it has no edges."""
+    nodes, place = _merged(interpretation)
+    order = {old: new for new, old in enumerate(nodes)}
     edges = tuple(
         replace(edge, source=order[place[edge.source]], target=order[old])
-        for old in sorted(nodes)
-        for edge in nodes[old].edges
+        for old, node in nodes.items()
+        for edge in node.edges
     )
-    layers = _layers([nodes[old] for old in sorted(nodes)], edges)
-    head = _head(interpreter, program, env, logits, tops, kind, lambda old: order[place[old]])
-    live = tuple(_known(nodes[old]) for old in sorted(nodes))
-    recursion = interpreter.recursion
-    return Flow(layers, edges if recursion else (), head, live, recursion=recursion)
+    layers = _layers(list(nodes.values()), edges)
+    head = _head(interpretation, {old: order[new] for old, new in place.items()})
+    live = tuple(_known(node.live) for node in nodes.values())
+    return Flow(layers, edges if interpretation.recursion else (), head, live)
 
 
-def references(interpreter: Interpreter, logits: Value, kind: HeadKind) -> tuple[Ref, ...]:
-    """The value of each layer of the flow in the traced program, in the flow's order; after `assemble`."""
-    tops = {top.node for top in _values_under(interpreter, logits, whole_head=kind == "sharing")}
-    nodes, _ = _without_aliases(interpreter.nodes, _ancestors(interpreter, tops), tops)
-    return tuple(nodes[index].ref for index in sorted(nodes))
+def layer_refs(interpretation: Interpretation) -> tuple[Ref, ...]:
+    """The value of each layer of the flow in the traced program, in the flow's order."""
+    nodes, _ = _merged(interpretation)
+    return tuple(node.ref for node in nodes.values())
 
 
-def _values_under(interpreter: Interpreter, logits: Value, *, whole_head: bool) -> list[Map]:
-    """The values the head starts from: the last with more than one position, or for ``whole_head`` the last of all."""
-    found: dict[Ref, Map] = {}
-    pending = [logits] if isinstance(logits, Map) else [term.source for term in logits.terms]
-    while pending:
-        value = pending.pop(0)
-        node = interpreter.nodes[value.node]
-        passed = node.is_mean if whole_head else True
-        if not node.is_single or not node.sources or not passed:
-            found.setdefault(value.ref, value)
-        else:
-            pending += node.sources
-    return list(found.values())
-
-
-def _ancestors(interpreter: Interpreter, tops: set[int]) -> set[int]:
-    kept: set[int] = set()
-    pending = list(tops)
-    while pending:
-        index = pending.pop()
-        if index not in kept:
-            kept.add(index)
-            pending += [source.node for source in interpreter.nodes[index].sources]
-    return kept | {0}
-
-
-def _without_aliases(nodes: Sequence[Node], kept: set[int], tops: set[int]) -> tuple[dict[int, Node], dict[int, int]]:
-    """Merge a map without a name of its own into the one map that is only another name of it.
+def _merged(interpretation: Interpretation) -> tuple[dict[int, Node], dict[int, int]]:
+    """The maps that relevance goes through, where one without a name of its own is the map that is its only reader.
 
     Returns:
-        The remaining nodes by index, and for every kept index the one that stands for it.
+        The remaining nodes by index, in order, and for every index the one that stands for it.
     """
+    nodes, kept = interpretation.nodes, interpretation.upstream
+    tops = {source.node for source in interpretation.encoder}
     readers: dict[int, int] = {}
     for index in kept:
         for edge in nodes[index].edges:
             readers[edge.source] = readers.get(edge.source, 0) + 1
     merged: dict[int, Node] = {}
     place = {index: index for index in kept}
-    for index in sorted(kept):
+    for index in kept:
         node = nodes[index]
         lone = node.edges[0] if len(node.edges) == 1 else None
         if lone is not None and node.named and lone.ratios is None and not lone.steps:
@@ -146,49 +102,40 @@ def _receptive_fields(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[tupl
     return [tuple(known[index][0]) if index in known else full for index in range(len(nodes))]
 
 
-def _head(
-    interpreter: Interpreter,
-    program: Program,
-    env: dict[Ref, Any],
-    logits: Value,
-    tops: Sequence[Map],
-    kind: HeadKind,
-    number: Callable[[int], int],
-) -> Head:
-    refs = tuple(top.ref for top in tops)
+def _head(interpretation: Interpretation, number: Mapping[int, int]) -> Head:
+    program, values = interpretation.program, interpretation.values
+    refs = tuple(source.ref for source in interpretation.encoder)
+    own = tuple(source.node for source in interpretation.encoder)
     equations = downstream(program.equations, refs, program.output)
     made = {ref for equation in equations for ref in equation.results} | set(refs)
     read = {operand for equation in equations for operand in equation.operands if isinstance(operand, int)}
     if isinstance(program.output, int):
         read.add(program.output)
     others = sorted(read - made)
-    fixed = [ref for ref in others if isinstance(env[ref], Map | Sum)]
-    weights = [ref for ref in others if ref not in fixed]
+    fixed = tuple(ref for ref in others if isinstance(values[ref], Map | Sum))
+    weights = tuple(ref for ref in others if ref not in fixed)
     return Head(
-        logits=logits.array,
-        values=tuple(lay.by_image(env[ref].array, env[ref].layout) for ref in refs),
-        fixed=tuple(lay.by_image(env[ref].array, env[ref].layout) for ref in fixed),
-        weights=tuple(jnp.asarray(env[ref])[None] for ref in weights),
-        kind=kind,
-        bias=interpreter.bias,
-        nodes=tuple(number(top.node) for top in tops),
-        layouts=tuple(env[ref].layout for ref in refs),
-        grids=tuple(interpreter.nodes[top.node].grid for top in tops),
-        live=tuple(_known(interpreter.nodes[top.node]) for top in tops),
+        logits=interpretation.logits.array,
+        values=tuple(lay.by_image(values[ref].array, values[ref].layout) for ref in refs),
+        fixed=tuple(lay.by_image(values[ref].array, values[ref].layout) for ref in fixed),
+        weights=tuple(jnp.asarray(values[ref])[None] for ref in weights),
+        rule=interpretation.head,
+        bias=interpretation.bias,
+        nodes=tuple(number[node] for node in own),
+        layouts=tuple(values[ref].layout for ref in refs),
+        grids=tuple(interpretation.nodes[node].grid for node in own),
+        live=tuple(_known(interpretation.nodes[node].live) for node in own),
+        read=tuple(_known(interpretation.read_by_head(node)) for node in own),
         refs=refs,
-        fixed_refs=tuple(fixed),
-        fixed_layouts=tuple(env[ref].layout for ref in fixed),
-        weight_refs=tuple(weights),
+        fixed_refs=fixed,
+        fixed_layouts=tuple(values[ref].layout for ref in fixed),
+        weight_refs=weights,
         equations=equations,
         output=program.output,
         squash=squash_of(program),
     )
 
 
-def _known(node: Node) -> tuple[bool, ...] | None:
-    """Which positions a pixel reaches, as a value that a pytree can be told by."""
-    return None if node.live is None else tuple(node.live.ravel().tolist())
-
-
-def _array(value: Any) -> jax.Array:
-    return value.array if isinstance(value, Map | Sum) else jnp.asarray(value)
+def _known(positions: np.ndarray | None) -> tuple[bool, ...] | None:
+    """Some of a map's positions as a value that a pytree can be told by, None for all of them."""
+    return None if positions is None or positions.all() else tuple(positions.ravel().tolist())

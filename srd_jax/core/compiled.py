@@ -1,95 +1,108 @@
-"""The transformations as compiled functions, which are kept: called again, they compile nothing."""
+"""Transformations as compiled functions, which are kept: called again, they compile nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 import jax
 from jaxtyping import Array, Float
 
-from srd_jax.core.build_flow import build_flow
-from srd_jax.core.flow import Flow
-from srd_jax.core.head import Contrast, HeadKind
+from srd_jax.core.head import Contrast, HeadRule
+from srd_jax.core.interpretation import Interpretation
 from srd_jax.core.interpreter import interpret
 from srd_jax.core.meshes import by_image
-from srd_jax.core.sharing import Bias, Relevance, Unit
+from srd_jax.core.sharing import Bias, Relevance
 from srd_jax.core.squash import Squash
 from srd_jax.core.tracing import refuse_random, trace
-from srd_jax.zrule.flow import ScalarFlow, scalar_flow
 
-__all__ = ["Model", "Options", "compiled", "compiled_map"]
+__all__ = ["Decomposed", "Model", "Options", "compiled", "compiled_map", "interpreted", "jitted", "kept"]
 
 Model = Callable[[Any, Array], Array]
 """``f(variables, images) -> logits``: any pytree, (N, *grid, C), (N, classes)."""
 
-_KEPT = 16
+Decomposed = Callable[[Callable[..., Any], "Options", Any, Array], tuple[Array, Any]]
+"""``(tracer, options, variables, images) -> (logits, flow)``: what has ``relevance``, ``layers`` and ``head``."""
+
+_KEPT = 32
 """Functions whose compiled forms are kept: a transformation that is made anew for every call finds its own again."""
+
+F = TypeVar("F")
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `srd_jax.decompose`."""
+    """How a function is interpreted, as in `srd_jax.decompose`."""
 
-    bias: Bias
-    head: HeadKind
-    relevance: Relevance
-    unit: Unit
-    recursion: bool
-    channel_axis: int
+    bias: Bias = "norm"
+    head: HeadRule = "linear"
+    relevance: Relevance = "pre"
+    channel_axis: int = -1
 
 
-def compiled(f: Model, options: Options) -> Callable[..., Any]:
-    """``(variables, images) -> (logits, flow)``."""
-    return _kept(f, options)[0]
-
-
-def compiled_map(f: Model, options: Options, contrast: Contrast | None) -> Callable[..., Any]:
-    """``(variables, images, targets) -> (heatmaps, logits, squash)``; targets are a pytree, None among them."""
-    return _kept(f, options)[1](contrast)
-
-
-def _kept(f: Model, options: Options) -> tuple[Callable[..., Any], Callable[[Contrast | None], Callable[..., Any]]]:
+def kept(make: Callable[..., F], f: Model, *options: Hashable) -> F:
+    """``make(f, *options)``, made once where ``f`` can be told from other functions."""
     try:
         hash(f)
     except TypeError:
-        return _make(f, options)
-    return _make_once(f, options)
+        return make(f, *options)
+    return _make_once(make, f, *options)  # type: ignore[arg-type, return-value]
 
 
-def _make(f: Model, options: Options) -> tuple[Callable[..., Any], Callable[[Contrast | None], Callable[..., Any]]]:
-    tracer = jax.make_jaxpr(f, return_shape=True)
-    decomposed = partial(_decomposed, tracer, options)
-
-    def jitted(fn: Callable[..., Any]) -> Callable[..., Any]:
-        return jax.jit(by_image(fn, lambda variables, images, *_: images))
-
-    maps = {contrast: jitted(partial(_explained, decomposed, contrast)) for contrast in (None, *get_args(Contrast))}
-    return jitted(decomposed), maps.__getitem__
+@lru_cache(_KEPT)
+def _make_once(make: Callable[..., Any], f: Model, *options: Hashable) -> Any:
+    return make(f, *options)
 
 
-_make_once = lru_cache(_KEPT)(_make)
+def jitted(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of variables, images and more, compiled; its results are divided among devices as the images are."""
+    return jax.jit(by_image(fn, lambda variables, images, *_: images))
 
 
-def _decomposed(
-    tracer: Callable[..., Any], options: Options, variables: Any, images: Array
-) -> tuple[Float[Array, "n classes"], Flow | ScalarFlow]:
+def compiled(decomposed: Decomposed, f: Model, options: Options) -> Callable[..., Any]:
+    """``(variables, images) -> (logits, flow)``."""
+    return kept(_compiled, f, decomposed, options)
+
+
+def compiled_map(
+    decomposed: Decomposed, f: Model, options: Options, contrast: Contrast | None
+) -> Callable[..., tuple[Float[Array, "n ..."], Float[Array, "n classes"], Squash]]:
+    """``(variables, images, targets) -> (maps, logits, squash)``; targets are a pytree, None among them."""
+    return kept(_compiled_map, f, decomposed, options, contrast)
+
+
+def interpreted(
+    tracer: Callable[..., Any], options: Options, variables: Any, images: Array, *, recursion: bool = True
+) -> Interpretation:
+    """Trace a function and interpret it, with sharing ratios or without.
+
+    Raises:
+        ShapeError: its output is not (N, classes).
+        UnsupportedPrimitiveError: a step that has no sharing rule, or random numbers.
+    """
     program = trace(tracer, variables, images)
     refuse_random(program)
-    alone = options.unit == "scalar" and options.recursion
-    interpreter, env, logits = interpret(
+    return interpret(
         program,
         jax.tree.leaves(variables),
         images,
         options.channel_axis,
         options.bias,
+        head=options.head,
         relevance=options.relevance,
-        recursion=options.recursion and not alone,
+        recursion=recursion,
     )
-    flow = build_flow(interpreter, program, env, logits, options.head)
-    if alone:
-        return logits.array, scalar_flow(flow, interpreter, program, env, logits, options.relevance)
-    return logits.array, flow
+
+
+def _compiled(f: Model, decomposed: Decomposed, options: Options) -> Callable[..., Any]:
+    return jitted(partial(decomposed, jax.make_jaxpr(f, return_shape=True), options))
+
+
+def _compiled_map(
+    f: Model, decomposed: Decomposed, options: Options, contrast: Contrast | None
+) -> Callable[..., tuple[Array, Array, Squash]]:
+    own = partial(decomposed, jax.make_jaxpr(f, return_shape=True), options)
+    return jitted(partial(_explained, own, contrast))
 
 
 def _explained(

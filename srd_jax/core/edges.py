@@ -126,7 +126,9 @@ def enlarge(maps: Float[Array, "n p ..."], grid: tuple[int, ...]) -> Float[Array
     """
     own = maps.shape[2:]
     if len(own) != len(grid):
-        raise ShapeError(f"a map with grid {own} cannot be enlarged to one with grid {grid}: set recursion=True")
+        raise ShapeError(
+            f"a map with grid {own} cannot be enlarged to one with grid {grid}: take the recursion to the pixels"
+        )
 
     def resize(x: Array) -> Array:
         return jax.image.resize(x, (*x.shape[: x.ndim - len(grid)], *grid), "linear")

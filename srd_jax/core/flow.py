@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from srd_jax.core import flow_files
 from srd_jax.core.chunked import chunked
-from srd_jax.core.edges import Edge, enlarge
+from srd_jax.core.edges import Edge
 from srd_jax.core.head import Contrast, Head, HeadTable
 from srd_jax.core.meshes import by_image
 from srd_jax.core.targets import as_targets, check_targets
@@ -60,7 +60,7 @@ class Account(NamedTuple):
     difference: Float[Array, "n ..."]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["edges", "head"], meta_fields=["layers", "live", "recursion"])
+@partial(jax.tree_util.register_dataclass, data_fields=["edges", "head"], meta_fields=["layers", "live"])
 @dataclass(frozen=True)
 class Flow:
     """Sharing ratios of a batch of images, from the pixels to the encoder's output.
@@ -75,14 +75,12 @@ class Flow:
         head: from the encoder's output to the logits.
         live: for each layer, which positions a pixel reaches (row-major), None for all of them. The others, such as
             windows that lie in padding, are constant.
-        recursion: whether relevance recurses through the edges; else there are none, and it is enlarged to the pixels.
     """
 
     layers: tuple[Layer, ...]
     edges: tuple[Edge, ...]
     head: Head | HeadTable
     live: tuple[tuple[bool, ...] | None, ...]
-    recursion: bool = True
 
     def __repr__(self) -> str:
         """A line that says what it is of."""
@@ -113,7 +111,7 @@ class Flow:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as it is saved: the head as the relevance of every class, without the function."""
-        return Flow, (self.layers, self.edges, _tabulated(self.head), self.live, self.recursion)
+        return Flow, (self.layers, self.edges, _tabulated(self.head), self.live)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a .safetensors file: sharing ratios, logits, and the relevance of every class at the head.
@@ -153,7 +151,7 @@ class Flow:
 
         Returns:
             {layer: (N, *grid)}, or (N, K, *grid) for (N, K) targets, at least float32. The heatmap is at the input,
-            the first layer. Without recursion only the encoder's output and the input.
+            the first layer.
 
         Raises:
             TargetError: a class that does not exist, targets of another shape, or ``contrast="class"`` where there is
@@ -219,10 +217,8 @@ class Flow:
             (N, P, *input grid), float32 or wider.
 
         Raises:
-            LayerError: an unknown layer, a position outside its grid, or a flow without recursion, which has none.
+            LayerError: an unknown layer, or a position outside its grid.
         """
-        if not self.recursion:
-            raise LayerError("there are no effective receptive fields without recursion; decompose with recursion=True")
         if direction not in ("backward", "forward"):
             raise ValueError(f'direction must be "backward" or "forward", not {direction!r}')
         index = self._index(layer)
@@ -274,8 +270,6 @@ class Flow:
             if later is not None:
                 back = edge.transpose(later)
                 maps[edge.source] = back if earlier is None else earlier + back
-        if not self.recursion and maps[0] is None:
-            maps[0] = reduce(add, [enlarge(r, self.layers[0].grid) for r in seeds.values()])
         return maps
 
     def _forward(self, pixels: Array, index: int) -> Array:
@@ -322,7 +316,7 @@ def _account_of(flow: Flow, targets: Array | None) -> Account:
     logit = jnp.take_along_axis(flow.head.logits, each, 1).astype(pixels.dtype)
     kept_by = _kept_by(flow, each, None).values()
     kept = sum((jnp.sum(r, tuple(range(2, r.ndim))) for r in kept_by), jnp.zeros_like(pixels))
-    if flow.head.kind == "sharing":
+    if flow.head.rule == "sharing":
         seeds = flow.head.relevance(each, None).values()
         kept = kept + logit - sum(jnp.sum(r, tuple(range(2, r.ndim))) for r in seeds)
     account = Account(logit, pixels, kept, logit - pixels - kept)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from srd_jax.core import geometry
 from srd_jax.core.edges import Edge
-from srd_jax.core.head import HeadKind, HeadTable
+from srd_jax.core.head import HeadRule, HeadTable
 from srd_jax.core.sharing import Bias
 from srd_jax.core.squash import Squash
 from srd_jax.errors import DataError
@@ -23,7 +23,7 @@ from srd_jax.files import read_regular, replacing
 
 __all__ = ["load", "save"]
 
-_FORMAT = "srd_jax flow 1"
+_FORMAT = "srd_jax flow 2"
 _LARGEST = 16 * 2**30
 _POSITIONS = 2**28
 _STEPS = {step.__name__: step for step in get_args(geometry.Step)}
@@ -52,10 +52,9 @@ def save(flow: Any, path: Path) -> None:
             }
             for edge in flow.edges
         ],
-        "head": {"kind": head.kind, "bias": head.bias, "nodes": head.nodes, "grids": head.grids},
+        "head": {"rule": head.rule, "bias": head.bias, "nodes": head.nodes, "grids": head.grids},
         "squash": asdict(head.squash),
         "live": flow.live,
-        "recursion": flow.recursion,
     }
     content = safetensors.numpy.save({k: np.asarray(v) for k, v in arrays.items()}, {"flow": json.dumps(about)})
     with replacing(path) as file:
@@ -97,7 +96,7 @@ def _made(
     logits, maps = _floats(arrays["logits"], 2), _floats(arrays["maps"], 3)
     head = about["head"]
     nodes, grids = _ints(head["nodes"]), tuple(_ints(grid) for grid in head["grids"])
-    _hold(head["kind"] in get_args(HeadKind) and head["bias"] in get_args(Bias) and len(nodes) > 0)
+    _hold(head["rule"] in get_args(HeadRule) and head["bias"] in get_args(Bias) and len(nodes) > 0)
     own = dict(zip(nodes, grids, strict=True))
     _hold(all(layers[node].grid == grid for node, grid in own.items()))
     _hold(maps.shape == (*logits.shape, sum(map(prod, own.values()))) and logits.shape[0] > 0)
@@ -105,10 +104,9 @@ def _made(
     _hold([edge.target for edge in edges] == sorted(edge.target for edge in edges))
     live = tuple(None if each is None else tuple(map(bool, each)) for each in about["live"])
     _hold(all(mask is None or len(mask) == prod(each.grid) for mask, each in zip(live, layers, strict=True)))
-    _hold(isinstance(about["recursion"], bool))
-    squash = Squash(str(about["squash"]["kind"]), str(about["squash"]["where"]))  # type: ignore[arg-type]
-    table = HeadTable(jnp.asarray(logits), jnp.asarray(maps), head["kind"], head["bias"], nodes, grids, squash)
-    return flow(tuple(layers), edges, table, live, about["recursion"])
+    squash = Squash(str(about["squash"]["step"]), str(about["squash"]["where"]))  # type: ignore[arg-type]
+    table = HeadTable(jnp.asarray(logits), jnp.asarray(maps), head["rule"], head["bias"], nodes, grids, squash)
+    return flow(tuple(layers), edges, table, live)
 
 
 def _edge(about: Mapping[str, Any], ratios: np.ndarray | None, layers: Sequence[Any], images: int) -> Edge:
@@ -127,8 +125,8 @@ def _edge(about: Mapping[str, Any], ratios: np.ndarray | None, layers: Sequence[
 
 
 def _step(about: Mapping[str, Any]) -> geometry.Step:
-    kind = _STEPS[about["step"]]
-    return kind(**{field.name: _nested(about[field.name]) for field in fields(kind)})
+    make = _STEPS[about["step"]]
+    return make(**{field.name: _nested(about[field.name]) for field in fields(make)})
 
 
 def _nested(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
     R_i = < v_i , G_i > + (y_c - sum_i < v_i , G_i >) / n ,   G = d y_c / d v
 
-v are the PFVs of the last map with more than one position, y_c is the logit and n the number of positions. For global
-average pooling and a dense layer this is (w_c . v_i + b_c) / n.
+v are the PFVs of the last map with more than one position, y_c is the logit and n the number of positions that the head
+reads. For global average pooling and a dense layer this is (w_c . v_i + b_c) / n.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,9 +28,9 @@ from srd_jax.core.targets import one_hot
 from srd_jax.core.tracing import Equation, Operand, Ref, evaluate
 from srd_jax.errors import ShapeError
 
-__all__ = ["Contrast", "Head", "HeadKind", "HeadTable"]
+__all__ = ["Contrast", "Head", "HeadRule", "HeadTable"]
 
-HeadKind = Literal["linear", "gradcam", "sharing"]
+HeadRule = Literal["linear", "gradcam", "sharing"]
 Contrast = Literal["spatial", "class"]
 
 _CLASSES_AT_ONCE = 16
@@ -40,8 +40,8 @@ _CLASSES_AT_ONCE = 16
     jax.tree_util.register_dataclass,
     data_fields=["logits", "values", "fixed", "weights"],
     meta_fields=[
-        "kind", "bias", "nodes", "layouts", "grids", "live", "refs", "fixed_refs", "fixed_layouts", "weight_refs",
-        "equations", "output", "squash",
+        "rule", "bias", "nodes", "layouts", "grids", "live", "read", "refs", "fixed_refs", "fixed_layouts",
+        "weight_refs", "equations", "output", "squash",
     ],
 )  # fmt: skip
 @dataclass(frozen=True)
@@ -56,12 +56,13 @@ class Head:
         values: v, the encoder's output, as `srd_jax.core.layout.by_image`; mostly one array.
         fixed: what else of the images the equations read, in the same form.
         weights: what they read that does not depend on the images, (1, ...).
-        kind: how the logit is divided among the positions.
-        bias: how what the positions do not account for is shared, for ``kind="sharing"``.
+        rule: how the logit is divided among the positions.
+        bias: how what the positions do not account for is shared, for ``rule="sharing"``.
         nodes: index of each value's PFV map.
         layouts: what the axes of the values mean.
         grids: of the PFV maps.
         live: which positions of each PFV map a pixel reaches, None for all of them. What the others bring is constant.
+        read: which of them the equations read, None for all of them.
         refs: references of ``values`` in the equations.
         fixed_refs: references of ``fixed``.
         fixed_layouts: what the axes of ``fixed`` mean.
@@ -75,12 +76,13 @@ class Head:
     values: tuple[Any, ...]
     fixed: tuple[Any, ...]
     weights: tuple[Any, ...]
-    kind: HeadKind
+    rule: HeadRule
     bias: Bias
     nodes: tuple[int, ...]
     layouts: tuple[Layout, ...]
     grids: tuple[tuple[int, ...], ...]
     live: tuple[tuple[bool, ...] | None, ...]
+    read: tuple[tuple[bool, ...] | None, ...]
     refs: tuple[Ref, ...]
     fixed_refs: tuple[Ref, ...]
     fixed_layouts: tuple[Layout, ...]
@@ -91,7 +93,7 @@ class Head:
 
     def __repr__(self) -> str:
         """A line that says what it is of."""
-        return f"Head({self.kind}, {self.logits.shape[1]} classes, from maps {self.nodes})"
+        return f"Head({self.rule}, {self.logits.shape[1]} classes, from maps {self.nodes})"
 
     def relevance(self, targets: Int[Array, "n k"], contrast: Contrast | None) -> dict[int, Float[Array, "n k ..."]]:
         """R at the encoder's output.
@@ -104,15 +106,15 @@ class Head:
         Returns:
             (N, K, *grid) by index of the PFV map.
         """
-        maps = contrasted(self._rule(), targets, self.logits, contrast, linear=self.kind == "linear")
+        maps = contrasted(self._divide(), targets, self.logits, contrast, linear=self.rule == "linear")
         return by_map(maps, self.nodes, self.grids)
 
     def tabulated(self) -> "HeadTable":
         """The relevance of every class, which needs no equations any more: a head that can be stored."""
         n, classes = self.logits.shape
         each = jnp.broadcast_to(jnp.arange(classes), (n, classes))
-        maps = contrasted(self._rule(), each, self.logits, None, linear=False)
-        return HeadTable(self.logits, maps, self.kind, self.bias, self.nodes, self.grids, self.squash)
+        maps = contrasted(self._divide(), each, self.logits, None, linear=False)
+        return HeadTable(self.logits, maps, self.rule, self.bias, self.nodes, self.grids, self.squash)
 
     def neurons(self, targets: Array, contrast: Contrast | None) -> tuple[Float[Array, "n k ..."], ...]:
         """R of every neuron at the encoder's output, each a PFV of one channel; over a PFV's channels it sums to its R.
@@ -127,7 +129,7 @@ class Head:
         Returns:
             One (N, K, *grid, C) array per value.
         """
-        flat = contrasted(self._by_neuron, targets, self.logits, contrast, linear=self.kind == "linear")
+        flat = contrasted(self._by_neuron, targets, self.logits, contrast, linear=self.rule == "linear")
         shapes = [(*grid, lay.channels(layout)) for grid, layout in zip(self.grids, self.layouts, strict=True)]
         ends = [sum(prod(shape) for shape in shapes[: i + 1]) for i in range(len(shapes))]
         split = zip(jnp.split(flat, ends[:-1], -1), shapes, strict=True)
@@ -139,7 +141,7 @@ class Head:
     def _by_neuron(self, directions: Array) -> Float[Array, "n k neurons"]:
         def products(gradients: tuple[Array, ...]) -> Array:
             pairs = self._pfvs(gradients)
-            if self.kind == "gradcam":
+            if self.rule == "gradcam":
                 weighed = (v * jnp.mean(g, 1, keepdims=True) for v, g in pairs)
                 parts = [jnp.where(jnp.sum(w, -1, keepdims=True) > 0, w, 0) for w in weighed]
             else:
@@ -147,12 +149,14 @@ class Head:
             return jnp.concatenate([part.reshape((part.shape[0], -1)) for part in parts], 1)
 
         flat, logits = self._per_class(products, directions)
-        if self.kind == "linear":
-            flat = flat + _left_over(logits, flat, directions) / flat.shape[-1]
+        if self.rule == "linear":
+            each = zip(self.read, self.grids, self.layouts, strict=True)
+            mask = np.concatenate([np.repeat(_mask(read, grid), lay.channels(layout)) for read, grid, layout in each])
+            flat = flat + _left_over(logits, flat, directions) * (mask / mask.sum()).astype(flat.dtype)
         return flat
 
-    def _rule(self) -> Callable[[Array], Array]:
-        return {"linear": self._linear, "gradcam": self._gradcam, "sharing": self._sharing}[self.kind]
+    def _divide(self) -> Callable[[Array], Array]:
+        return {"linear": self._linear, "gradcam": self._gradcam, "sharing": self._sharing}[self.rule]
 
     def _batch(self, values: tuple[Array, ...]) -> tuple[Array, ...]:
         """As many images as the equations were traced for, repeated where some were taken out."""
@@ -214,15 +218,19 @@ class Head:
     @property
     def shares_constants(self) -> bool:
         """Whether what no pixel brings is shared among the positions that pixels reach."""
-        return shares_constants(self.kind, self.bias)
+        return shares_constants(self.rule, self.bias)
 
     @property
     def _contributors(self) -> np.ndarray:
         """1 at every position that has a part in the logits' account, else 0: (positions,)."""
-        each = {node: (live, prod(grid)) for node, live, grid in zip(self.nodes, self.live, self.grids, strict=True)}
-        masks = [np.ones(n) if live is None else np.asarray(live, float) for live, n in each.values()]
-        every = np.concatenate(masks)
-        return every if self.shares_constants and every.any() else np.ones_like(every)
+        read = self._positions(self.read)
+        reached = read * self._positions(self.live)
+        return reached if self.shares_constants and reached.any() else read
+
+    def _positions(self, masks: Sequence[tuple[bool, ...] | None]) -> np.ndarray:
+        """A mask of each PFV map's positions as one array: (positions,)."""
+        each = zip(self.nodes, masks, self.grids, strict=True)
+        return np.concatenate(list({node: _mask(mask, grid) for node, mask, grid in each}.values()))
 
     def _linear(self, directions: Array) -> Array:
         products, logits = self._per_class(self._products, directions)
@@ -247,6 +255,11 @@ class Head:
         return self._per_class(self._cam, directions)[0]
 
 
+def _mask(positions: tuple[bool, ...] | None, grid: Sequence[int]) -> np.ndarray:
+    """1 at some positions of a grid, else 0; None for all of them: (positions,)."""
+    return np.ones(prod(grid)) if positions is None else np.asarray(positions, float)
+
+
 def by_map(
     maps: Float[Array, "n k positions"], nodes: Sequence[int], grids: Sequence[tuple[int, ...]]
 ) -> dict[int, Float[Array, "n k ..."]]:
@@ -257,15 +270,15 @@ def by_map(
     return {node: part.reshape((*maps.shape[:2], *grid)) for (node, grid), part in parts}
 
 
-def shares_constants(kind: HeadKind, bias: Bias) -> bool:
+def shares_constants(rule: HeadRule, bias: Bias) -> bool:
     """Whether a head shares what no pixel brings among the positions that pixels reach."""
-    return kind != "gradcam" and bias != "none"
+    return rule != "gradcam" and bias != "none"
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["logits", "maps"],
-    meta_fields=["kind", "bias", "nodes", "grids", "squash"],
+    meta_fields=["rule", "bias", "nodes", "grids", "squash"],
 )
 @dataclass(frozen=True)
 class HeadTable:
@@ -274,7 +287,7 @@ class HeadTable:
     Attributes:
         logits: y, (N, classes).
         maps: R of every class, (N, classes, positions), the PFV maps side by side.
-        kind: as in `Head`.
+        rule: as in `Head`.
         bias: as in `Head`.
         nodes: as in `Head`, each once or as often as there.
         grids: as in `Head`.
@@ -283,7 +296,7 @@ class HeadTable:
 
     logits: Any  # JAX rebuilds pytrees with leaves that are no arrays
     maps: Any
-    kind: HeadKind
+    rule: HeadRule
     bias: Bias
     nodes: tuple[int, ...]
     grids: tuple[tuple[int, ...], ...]
@@ -304,7 +317,7 @@ class HeadTable:
     @property
     def shares_constants(self) -> bool:
         """Whether what no pixel brings is shared among the positions that pixels reach."""
-        return shares_constants(self.kind, self.bias)
+        return shares_constants(self.rule, self.bias)
 
 
 def contrasted(

@@ -10,8 +10,10 @@ import numpy as np
 from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
+from srd_jax.core.activations import Activations
 from srd_jax.core.edges import Edge
-from srd_jax.core.geometry import Regrid, Step
+from srd_jax.core.head import HeadRule
+from srd_jax.core.interpretation import Interpretation, Node, Source, encoder_of, source_of, sources_of, upstream
 from srd_jax.core.layout import LayoutError
 from srd_jax.core.paths import Paths, paths_of
 from srd_jax.core.registry import rule_for
@@ -20,7 +22,7 @@ from srd_jax.core.tracing import Constant, Equation, Program, Ref, bind
 from srd_jax.core.values import Map, Sum, Value, copied_axes
 from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
 
-__all__ = ["Interpreter", "Node", "interpret"]
+__all__ = ["Interpreter", "interpret"]
 
 
 _REARRANGES = frozenset(
@@ -36,42 +38,6 @@ _KEEPS_A_MEAN = _REARRANGES | {
 """Steps after which a mean may still be one; it ends at any other."""
 
 
-@dataclass(frozen=True)
-class Node:
-    """A PFV map as the interpreter meets it.
-
-    Attributes:
-        name: the user's, or the scope of the step that made it.
-        grid: extents of its positions.
-        channels: of one PFV.
-        named: whether the user gave the name.
-        sources: the values it was summed from.
-        deferred: the sum itself, where its sharing ratios are only computed if something turns out to need them (a step
-            from a map to a single PFV, which mostly belongs to the head) or once the value after its activation is
-            known.
-        edges: sharing ratios from earlier nodes.
-        ref: identifier of its value in the traced program.
-        live: which positions a pixel reaches, (*grid) bool; None for all of them.
-        is_mean: whether it only pools the maps that it is made of.
-    """
-
-    name: str
-    grid: tuple[int, ...]
-    channels: int
-    named: bool = False
-    sources: tuple[Map, ...] = ()
-    deferred: Sum | None = None
-    edges: tuple[Edge, ...] = ()
-    ref: Ref = -1
-    live: np.ndarray | None = None
-    is_mean: bool = False
-
-    @property
-    def is_single(self) -> bool:
-        """Whether it has one PFV an image."""
-        return all(size == 1 for size in self.grid)
-
-
 @dataclass
 class Interpreter:
     """What rules may ask of the interpretation in progress.
@@ -79,10 +45,13 @@ class Interpreter:
     Attributes:
         bias: how constants are shared.
         relevance: whether ratios are taken against X_j or against the value after its activation.
-        recursion: whether there are sharing ratios at all, else edges only tell how maps are connected.
+        recursion: as in `Interpretation`.
         reads: how often each value is read, but by what only becomes a factor that is held fixed.
         nodes: the PFV maps so far, the input first.
         held: the factors that are held fixed so far: the first result of their equation, and their place in it.
+
+    The ratios of some sums are put off until the end: of a step from a map to a single PFV, which mostly belongs to the
+    head and needs none, and with ``relevance="post"`` until the value after the activation is known.
     """
 
     bias: Bias
@@ -92,6 +61,7 @@ class Interpreter:
     nodes: list[Node] = field(default_factory=list)
     held: set[tuple[Ref, int]] = field(default_factory=set)
     _closed: dict[Ref, Map] = field(default_factory=dict)
+    _deferred: dict[int, Sum] = field(default_factory=dict)
 
     def close(self, value: Value) -> Map:
         """End an open sum: its value becomes X_j of a new PFV map and each term an edge of sharing ratios."""
@@ -104,23 +74,24 @@ class Interpreter:
             pool = value if value.is_mean else None
             return replace(ended, array=value.array, layout=value.layout, ref=value.ref, pool=pool)
         index = len(self.nodes)
-        sources = tuple(term.source for term in value.terms)
+        sources = sources_of(self.nodes, value)
+        lone = len(value.terms) == 1 and value.terms[0].taps == 1
         node = Node(
             value.name or value.scope,
             lay.grid(value.layout),
             lay.channels(value.layout),
-            value.name is not None,
-            ref=value.ref,
+            value.ref,
+            named=value.name is not None,
+            sources=sources,
             live=_live(self.paths(value)),
             is_mean=value.is_mean,
         )
-        lone = len(value.terms) == 1 and value.terms[0].taps == 1
-        deferred = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
-        deferred |= self.relevance == "post" and not lone
-        self.nodes.append(replace(node, sources=sources, deferred=value if deferred else None))
-        if not deferred:
-            self.share(index, value)
-            self.nodes[index] = replace(self.nodes[index], sources=tuple(_forget(source) for source in sources))
+        into_single = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
+        if into_single or (self.relevance == "post" and not lone):
+            self._deferred[index] = value
+        else:
+            node = replace(node, edges=self._edges(index, sources, value))
+        self.nodes.append(node)
         closed = Map(value.array, value.layout, index, value.ref, value if value.is_mean else None)
         if value.ref >= 0:
             self._closed[value.ref] = closed
@@ -147,16 +118,6 @@ class Interpreter:
         layout = lay.unify([value.layout for value in values])
         return [self.close(value) if copied_axes(value, layout) else value for value in values]
 
-    def share(self, index: int, value: Sum, toward: jax.Array | None = None) -> None:
-        """Compute the sharing ratios of a closed sum, ``toward`` X_j or another value, and attach them to its node."""
-        ratios: list[jax.Array | None] = [None] * len(value.terms)
-        if self.recursion:
-            ratios = sharing_ratios(value, self.bias, self.paths(value), toward)
-        edges = tuple(
-            self._edge(term.source, index, ratio, term.steps) for term, ratio in zip(value.terms, ratios, strict=True)
-        )
-        self.nodes[index] = replace(self.nodes[index], edges=edges, deferred=None)
-
     def paths(self, value: Sum) -> Paths:
         """Which PFV every tap of an open sum comes from."""
         nodes = [term.source.node for term in value.terms]
@@ -171,16 +132,13 @@ class Interpreter:
             named = replace(value, name=name)
             return named if value.selection is not None else self.close(named)
         index = len(self.nodes)
-        node = Node(
-            name,
-            lay.grid(value.layout),
-            lay.channels(value.layout),
-            named=True,
-            sources=(_forget(value),),
-            ref=value.ref,
-            live=self.nodes[value.node].live,
+        source = source_of(self.nodes, value)
+        edge = Edge(None, source.node, index, self.nodes[source.node].grid, source.steps)
+        grid, channels = lay.grid(value.layout), lay.channels(value.layout)
+        live = self.nodes[value.node].live
+        self.nodes.append(
+            Node(name, grid, channels, value.ref, named=True, sources=(source,), edges=(edge,), live=live)
         )
-        self.nodes.append(replace(node, edges=(self._edge(value, index, None, ()),)))
         return replace(value, node=index)
 
     def root(self, index: int) -> int:
@@ -208,12 +166,38 @@ class Interpreter:
             "CONTRIBUTING.md walks through one"
         )
 
-    def _edge(self, source: Map, target: int, ratios: jax.Array | None, steps: Sequence[Step]) -> Edge:
-        grid, seen = self.nodes[source.node].grid, lay.grid(source.layout)
-        if grid != seen:
-            steps = (Regrid(seen, len(grid)), *steps)
-        by_image = None if ratios is None else jnp.swapaxes(ratios, 0, 1)
-        return Edge(by_image, source.node, target, grid, tuple(steps))
+    def finished(self, program: Program, values: Mapping[Ref, Any], logits: Value, head: HeadRule) -> Interpretation:
+        """The interpretation, with the ratios that were put off as far as relevance goes through them."""
+        tops = {source.node for source in encoder_of(self.nodes, logits, head)}
+        activations = Activations(program)
+        nodes = list(self.nodes)
+        for index in upstream(nodes, tops):
+            if index in self._deferred:
+                value = self._deferred[index]
+                after = activations.of(value.ref) if self.relevance == "post" else None
+                toward = None if after is None else values[after].array
+                nodes[index] = replace(nodes[index], edges=self._edges(index, nodes[index].sources, value, toward))
+        return Interpretation(
+            program, values, logits, tuple(nodes), head, self.bias, self.relevance, recursion=self.recursion
+        )
+
+    def _edges(
+        self, index: int, sources: Sequence[Source], value: Sum, toward: jax.Array | None = None
+    ) -> tuple[Edge, ...]:
+        """The sharing ratios of a sum that ends, ``toward`` X_j or another value."""
+        ratios: list[jax.Array | None] = [None] * len(sources)
+        if self.recursion:
+            ratios = sharing_ratios(value, self.bias, self.paths(value), toward)
+        return tuple(
+            Edge(
+                None if ratio is None else jnp.swapaxes(ratio, 0, 1),
+                source.node,
+                index,
+                self.nodes[source.node].grid,
+                source.steps,
+            )
+            for source, ratio in zip(sources, ratios, strict=True)
+        )
 
 
 def _live(paths: Paths) -> np.ndarray | None:
@@ -221,21 +205,17 @@ def _live(paths: Paths) -> np.ndarray | None:
     return None if reached.all() else reached
 
 
-def _forget(source: Map) -> Map:
-    """A source without its array, so that activations can be freed."""
-    return replace(source, array=jnp.zeros(()))
-
-
 def interpret(
     program: Program,
     variables: Sequence[Any],
     images: jax.Array,
     channel_axis: int,
-    bias: Bias,
+    bias: Bias = "norm",
     *,
+    head: HeadRule = "linear",
     relevance: Relevance = "pre",
     recursion: bool = True,
-) -> tuple[Interpreter, dict[Ref, Any], Value]:
+) -> Interpretation:
     """Run a program forward, computing each map's sharing ratios as soon as its sum is complete.
 
     Args:
@@ -244,11 +224,9 @@ def interpret(
         images: its second argument.
         channel_axis: of the images.
         bias: how constants are shared.
+        head: how a logit is divided at the encoder's output.
         relevance: what ratios are taken against.
         recursion: whether to compute sharing ratios.
-
-    Returns:
-        The interpreter with its nodes, every value by reference, and the logits.
 
     Raises:
         UnsupportedPrimitiveError: an equation on image-dependent values has no rule, or not in that form.
@@ -263,7 +241,7 @@ def interpret(
         jax.eval_shape(lambda leaves, images: run(outline, leaves, images)[1].array, variables, images)
         reads = program.reads_without(outline.held)
     interpreter = Interpreter(bias, relevance, recursion, reads)
-    return interpreter, *run(interpreter, variables, images)
+    return interpreter.finished(program, *run(interpreter, variables, images), head)
 
 
 def _may_hold(equation: Equation, program: Program) -> bool:
@@ -277,7 +255,7 @@ def _run(
 ) -> tuple[dict[Ref, Any], Value]:
     layout = lay.of_images(images.shape, channel_axis)
     grid, channels = lay.grid(layout), lay.channels(layout)
-    interpreter.nodes.append(Node("input", grid, channels, named=True, ref=program.image))
+    interpreter.nodes.append(Node("input", grid, channels, program.image, named=True))
     env: dict[Ref, Any] = dict(program.constants)
     env.update(zip(program.arguments, [*variables, images], strict=True))
     env[program.image] = Map(images, layout, 0, program.image)

@@ -32,11 +32,10 @@ from srd_jax.core.geometry import valid_taps
 from srd_jax.core.paths import Paths
 from srd_jax.core.values import Sum, Term
 
-__all__ = ["Bias", "Relevance", "Unit", "is_lone", "sharing_ratios"]
+__all__ = ["Bias", "Relevance", "is_lone", "sharing_ratios"]
 
 Bias = Literal["norm", "uniform", "none"]
 Relevance = Literal["pre", "post"]
-Unit = Literal["vector", "scalar"]
 
 
 @dataclass(frozen=True)

@@ -29,27 +29,27 @@ class Squash:
     """The last step of a function, where it makes probabilities of logits.
 
     Attributes:
-        kind: of step, empty for none.
+        step: empty for none.
         where: the user's line.
     """
 
-    kind: Literal["", "softmax", "log_softmax", "sigmoid"] = ""
+    step: Literal["", "softmax", "log_softmax", "sigmoid"] = ""
     where: str = ""
 
     @property
     def advice(self) -> str:
         """What to do about it."""
         return (
-            f"the function ends in a {self.kind} at {self.where}: where it is saturated, the map is rounding noise. "
-            f"Explain the logits instead: return what goes into the {self.kind}"
+            f"the function ends in a {self.step} at {self.where}: where it is saturated, the map is rounding noise. "
+            f"Explain the logits instead: return what goes into the {self.step}"
         )
 
     def is_saturated(self, outputs: np.ndarray) -> bool:
         """Whether the largest probability of an image, (N, classes), is all but 1 (of a sigmoid, or 0)."""
-        probabilities = np.exp(outputs) if self.kind == "log_softmax" else outputs
+        probabilities = np.exp(outputs) if self.step == "log_softmax" else outputs
         largest = probabilities.max(-1)
         near = 1 - largest < _SATURATED
-        return bool(near.any() or (self.kind == "sigmoid" and (largest < _SATURATED).any()))
+        return bool(near.any() or (self.step == "sigmoid" and (largest < _SATURATED).any()))
 
 
 def squash_of(program: Program) -> Squash:

@@ -1,4 +1,4 @@
-"""The transformations: a function from images to logits becomes one that explains them."""
+"""The transformation: a function from images to logits becomes one that returns the flow of relevance through it."""
 
 import warnings
 from collections.abc import Callable
@@ -9,28 +9,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from srd_jax.core.compiled import Model, Options, compiled, compiled_map
+from srd_jax.core.build_flow import build_flow
+from srd_jax.core.compiled import Decomposed, Model, Options, compiled, compiled_map, interpreted
 from srd_jax.core.flow import Flow
-from srd_jax.core.head import Contrast, HeadKind
-from srd_jax.core.sharing import Bias, Relevance, Unit
+from srd_jax.core.head import Contrast, HeadRule
+from srd_jax.core.sharing import Bias, Relevance
 from srd_jax.core.squash import Squash
 from srd_jax.core.targets import check_targets
 from srd_jax.errors import ImageError, LogitsError, SaturationWarning, ShapeError
-from srd_jax.zrule.flow import ScalarFlow
 
-__all__ = ["decompose", "explain"]
+__all__ = ["check_images", "check_logits", "check_options", "decompose", "decomposed", "mapped"]
 
 
 def decompose(
     f: Model,
     *,
     bias: Bias = "norm",
-    head: HeadKind = "linear",
+    head: HeadRule = "linear",
     relevance: Relevance = "pre",
-    unit: Unit = "vector",
-    recursion: bool = True,
     channel_axis: int = -1,
-) -> Callable[[Any, Array], tuple[Float[Array, "n classes"], Flow | ScalarFlow]]:
+) -> Callable[[Any, Array], tuple[Float[Array, "n classes"], Flow]]:
     """Make a function that runs ``f`` and returns its logits with the flow of relevance through it.
 
     Like `jax.grad` it returns a function, which composes with `jax.jit`, `jax.vmap` and `jax.grad`. The images of a
@@ -49,12 +47,6 @@ def decompose(
             lost: mu_{i->j} = < vhat_{i->j} + s b , Y_j > / < X_j , Y_j >. The ratios still sum to 1, with an even split
             where < X_j , Y_j > is 0, as it is where no neuron is active. A map without an activation of its own (a
             residual sum that is read as it is) has Y_j = X_j.
-        unit: what has a sharing ratio: ``"vector"`` (the authors') all neurons of one position together, ``"scalar"``
-            every neuron by itself, as a PFV of one channel. Then mu_{i->j} = (w_ij x_i + s_ij b_j) / z_j, the z-rule,
-            and there are no ERFs; a layer norm's or a gate's factor is held fixed, and biases are shared along every
-            path of linear steps. ``head`` cannot be ``"sharing"``.
-        recursion: whether relevance recurses to the pixels. Without it there are no sharing ratios and no ERFs: the
-            heatmap is the relevance at the encoder's output enlarged bilinearly to the pixels, its sum kept.
         channel_axis: axis of ``images`` that holds the channels; axis 0 is the batch, all others are positions.
 
     Returns:
@@ -70,16 +62,10 @@ def decompose(
 
     Source: Han, Kim, Kwak, ICLR 2024, arXiv 2402.03348.
     """
-    _one_of("bias", bias, get_args(Bias))
-    _one_of("head", head, get_args(HeadKind))
-    _one_of("relevance", relevance, get_args(Relevance))
-    _one_of("unit", unit, get_args(Unit))
-    _one_of("recursion", recursion, (True, False))
-    if unit == "scalar" and head == "sharing":
-        raise ValueError('head must be "linear" or "gradcam" with unit="scalar", not "sharing"')
-    run = compiled(f, Options(bias, head, relevance, unit, recursion, channel_axis))
+    options = check_options(bias, head, relevance, channel_axis)
+    run = compiled(decomposed, f, options)
 
-    def decomposed(variables: Any, images: Array) -> tuple[Float[Array, "n classes"], Flow | ScalarFlow]:
+    def decomposing(variables: Any, images: Array) -> tuple[Float[Array, "n classes"], Flow]:
         images = check_images(images, channel_axis)
         if not isinstance(images.shape[0], int):
             raise ShapeError("a flow is of a known number of images; with a symbolic one use srd_jax.explain")
@@ -87,50 +73,33 @@ def decompose(
         check_logits(logits, flow.head.squash)
         return logits, flow
 
-    return decomposed
+    return decomposing
 
 
-def explain(
-    f: Model,
-    *,
-    bias: Bias = "norm",
-    contrast: Contrast | None = "spatial",
-    head: HeadKind = "linear",
-    relevance: Relevance = "pre",
-    unit: Unit = "vector",
-    recursion: bool = True,
-    channel_axis: int = -1,
+def decomposed(
+    tracer: Callable[..., Any], options: Options, variables: Any, images: Array
+) -> tuple[Float[Array, "n classes"], Flow]:
+    """The logits and the flow of a traced function; ``tracer`` is ``jax.make_jaxpr(f, return_shape=True)``."""
+    interpretation = interpreted(tracer, options, variables, images)
+    return interpretation.logits.array, build_flow(interpretation)
+
+
+def mapped(
+    decomposed: Decomposed, f: Model, options: Options, contrast: Contrast | None
 ) -> Callable[..., Float[Array, "n ..."]]:
-    """Make a function that returns the heatmap of a class at the input's pixels.
-
-    Args:
-        f: as in `decompose`.
-        bias: as in `decompose`.
-        contrast: ``"spatial"`` (the authors') subtracts from the encoder's relevance its mean over positions,
-            ``"class"`` its mean over all classes, None nothing: then the heatmap sums to the logit.
-        head: as in `decompose`.
-        relevance: as in `decompose`.
-        unit: as in `decompose`.
-        recursion: as in `decompose`.
-        channel_axis: as in `decompose`.
+    """Make a function that returns maps at the pixels from what ``decomposed`` returns: one compiled program.
 
     Returns:
-        ``explained(variables, images, targets=None) -> heatmaps``: (N, *grid) for an int or (N,) targets, (N, K, *grid)
-        for (N, K); None explains the predicted class. float32 or wider.
+        ``explained(variables, images, targets=None) -> maps``, as `srd_jax.explain`.
 
     Raises:
-        ValueError: an unknown option.
-        SRDError: raised by the returned function, as in `decompose`; TargetError for a class that does not exist. Where
-            targets are traced and cannot be looked at, the map of such a class is NaN.
-
-    Source: Han, Kim, Kwak, ICLR 2024, arXiv 2402.03348.
+        ValueError: an unknown contrast.
     """
-    _one_of("contrast", contrast, (*get_args(Contrast), None))
-    decompose(f, bias=bias, head=head, relevance=relevance, unit=unit, recursion=recursion, channel_axis=channel_axis)
-    run = compiled_map(f, Options(bias, head, relevance, unit, recursion, channel_axis), contrast)
+    one_of("contrast", contrast, (*get_args(Contrast), None))
+    run = compiled_map(decomposed, f, options, contrast)
 
     def explained(variables: Any, images: Array, targets: Any = None) -> Float[Array, "n ..."]:
-        images = check_images(images, channel_axis)
+        images = check_images(images, options.channel_axis)
         if targets is not None:
             targets = check_targets(targets, jax.eval_shape(run, variables, images)[1].shape)
         heat, logits, squash = run(variables, images, targets)
@@ -138,6 +107,18 @@ def explain(
         return heat
 
     return explained
+
+
+def check_options(bias: Bias, head: HeadRule, relevance: Relevance, channel_axis: int) -> Options:
+    """The options of `decompose`.
+
+    Raises:
+        ValueError: an unknown one.
+    """
+    one_of("bias", bias, get_args(Bias))
+    one_of("head", head, get_args(HeadRule))
+    one_of("relevance", relevance, get_args(Relevance))
+    return Options(bias, head, relevance, channel_axis)
 
 
 def check_images(images: Any, channel_axis: int) -> Array:
@@ -173,10 +154,15 @@ def check_logits(logits: Array, squash: Squash) -> None:
     if not np.isfinite(known).all():
         first = int(np.flatnonzero(~np.isfinite(known).all(-1))[0])
         raise LogitsError(f"the logits of image {first} are NaN or infinite: look at the model's weights and its input")
-    if squash.kind and (traced or squash.is_saturated(known)):
+    if squash.step and (traced or squash.is_saturated(known)):
         warnings.warn(squash.advice, SaturationWarning, stacklevel=3)
 
 
-def _one_of(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
+def one_of(option: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    """Refuse what is none of an option's values.
+
+    Raises:
+        ValueError: it is not.
+    """
     if value not in allowed:
         raise ValueError(f"{option} must be one of {', '.join(map(repr, allowed))}, not {value!r}")

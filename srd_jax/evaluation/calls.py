@@ -11,8 +11,10 @@ from typing import Any
 import jax
 import jax.monitoring
 
+from srd_jax.attribution.srd import explain
+from srd_jax.core.compiled import Model
 from srd_jax.core.sharing import Bias
-from srd_jax.core.transforms import Model, decompose, explain
+from srd_jax.core.transforms import decompose
 
 __all__ = ["Repeated", "call_forms", "repeat"]
 

@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from srd_jax.attribution.srd import explain
+from srd_jax.core.compiled import Model
 from srd_jax.core.flow import Flow, Layer
 from srd_jax.core.sharing import Bias
-from srd_jax.core.transforms import Model, decompose, explain
+from srd_jax.core.transforms import decompose
 
 __all__ = ["FORWARD", "Cost", "measure", "subjects"]
 

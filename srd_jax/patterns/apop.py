@@ -12,10 +12,11 @@ from jax.extend.core import primitives as jp
 from jaxtyping import Array, Float
 
 from srd_jax.core.activations import Activations
-from srd_jax.core.build_flow import build_flow, references
+from srd_jax.core.build_flow import build_flow, layer_refs
+from srd_jax.core.compiled import Model
 from srd_jax.core.interpreter import interpret
 from srd_jax.core.tracing import Operand, Program, Ref, bind, trace
-from srd_jax.core.transforms import Model, check_images
+from srd_jax.core.transforms import check_images
 from srd_jax.errors import LayerError, ShapeError, UnsupportedPrimitiveError
 from srd_jax.patterns.frozen_pattern import run_held
 from srd_jax.suggest import did_you_mean
@@ -133,11 +134,10 @@ def _layers(program: Program, leaves: Sequence[Any], images: Array, channel_axis
     found: dict[str, Ref] = {}
 
     def outline(leaves: Sequence[Any], images: Array) -> Array:
-        interpreter, env, logits = interpret(program, leaves, images, channel_axis, "none")
-        flow = build_flow(interpreter, program, env, logits, "linear")
-        refs = references(interpreter, logits, "linear")
-        found.update(zip((layer.name for layer in flow.layers), refs, strict=True))
-        return logits.array
+        interpretation = interpret(program, leaves, images, channel_axis, recursion=False)
+        names = (layer.name for layer in build_flow(interpretation).layers)
+        found.update(zip(names, layer_refs(interpretation), strict=True))
+        return interpretation.logits.array
 
     try:
         jax.eval_shape(outline, leaves, images)

@@ -1,9 +1,9 @@
 """The flow of relevance where every neuron is a PFV of its own, of one channel: ``unit="scalar"``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,26 +13,27 @@ from jax.extend.core import primitives as jp
 from jaxtyping import Array, Float, Int
 
 from srd_jax.core import layout as lay
-from srd_jax.core.build_flow import references
-from srd_jax.core.flow import Flow, Layer
-from srd_jax.core.head import Contrast, Head
-from srd_jax.core.interpreter import Interpreter
+from srd_jax.core.build_flow import build_flow, layer_refs
+from srd_jax.core.compiled import Model, Options, compiled, interpreted
+from srd_jax.core.flow import Layer
+from srd_jax.core.head import Contrast, Head, HeadRule
 from srd_jax.core.layout import Layout
 from srd_jax.core.meshes import transposed
 from srd_jax.core.sharing import Bias, Relevance
 from srd_jax.core.targets import as_targets, check_targets
 from srd_jax.core.tracing import Equation, Program, Ref
-from srd_jax.core.values import Map, Sum, Value
-from srd_jax.errors import LayerError, UnsupportedPrimitiveError
+from srd_jax.core.transforms import check_images, check_logits, check_options
+from srd_jax.core.values import Map, Sum
+from srd_jax.errors import UnsupportedPrimitiveError
 from srd_jax.zrule.engine import Neurons, refuse
 
-__all__ = ["ScalarFlow", "scalar_flow"]
+__all__ = ["ScalarFlow", "decompose", "decomposed", "scalar_options"]
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["values", "head"],
-    meta_fields=["layers", "program", "places", "layouts", "ends", "bias", "kind"],
+    meta_fields=["layers", "program", "places", "layouts", "ends", "bias", "against"],
 )
 @dataclass(frozen=True)
 class ScalarFlow:
@@ -49,7 +50,7 @@ class ScalarFlow:
         layouts: what the axes of the values that depend on the images mean.
         ends: values that end a sum.
         bias: how constants are shared.
-        kind: whether ratios are taken before or after the activation.
+        against: whether ratios are taken before or after the activation.
     """
 
     layers: tuple[Layer, ...]
@@ -60,7 +61,7 @@ class ScalarFlow:
     layouts: tuple[tuple[Ref, Layout], ...]
     ends: frozenset[Ref]
     bias: Bias
-    kind: Relevance
+    against: Relevance
 
     def relevance(
         self,
@@ -85,20 +86,12 @@ class ScalarFlow:
             self, None if targets is None else check_targets(targets, self.head.logits.shape), contrast
         )
 
-    def erf(self, *_: Any, **__: Any) -> NoReturn:
-        """There are none: a field is that of a vector.
-
-        Raises:
-            LayerError: always.
-        """
-        raise LayerError('there are no effective receptive fields of single neurons; decompose with unit="vector"')
-
 
 @partial(jax.jit, static_argnums=2)
 def _relevance_of(flow: ScalarFlow, targets: Array | None, contrast: Contrast | None) -> dict[str, Array]:
     each, single = as_targets(targets, flow.head.logits)
     layouts = dict(flow.layouts)
-    neurons = Neurons(flow.program, flow.values, layouts, flow.bias, flow.kind, flow.ends)
+    neurons = Neurons(flow.program, flow.values, layouts, flow.bias, flow.against, flow.ends)
     tops = list(zip(flow.head.refs, flow.head.neurons(each, contrast), strict=True))
 
     def one(seeds: Sequence[Array]) -> list[Array]:
@@ -117,19 +110,62 @@ def _relevance_of(flow: ScalarFlow, targets: Array | None, contrast: Contrast | 
     }
 
 
-def scalar_flow(
-    flow: Flow, interpreter: Interpreter, program: Program, env: dict[Ref, Any], logits: Value, kind: Relevance
-) -> ScalarFlow:
-    """The flow of single neurons through a program.
+def decompose(
+    f: Model,
+    *,
+    bias: Bias = "norm",
+    head: HeadRule = "linear",
+    relevance: Relevance = "pre",
+    channel_axis: int = -1,
+) -> Callable[[Any, Array], tuple[Float[Array, "n classes"], ScalarFlow]]:
+    """Make a function that runs ``f`` and returns its logits with the flow of relevance through its single neurons.
 
     Args:
-        flow: of the interpreted program, without recursion: its layers and its head.
-        interpreter: after the forward pass.
-        program: what was interpreted.
-        env: every value by reference.
-        logits: the program's output.
-        kind: whether ratios are taken before or after the activation.
+        f: as in `srd_jax.decompose`.
+        bias: as in `srd_jax.decompose`.
+        head: ``"linear"`` or ``"gradcam"``, as in `srd_jax.decompose`.
+        relevance: as in `srd_jax.decompose`.
+        channel_axis: as in `srd_jax.decompose`.
+
+    Returns:
+        ``decomposed(variables, images) -> (logits, flow)``.
+
+    Raises:
+        ValueError: an unknown option.
+        SRDError: raised by the returned function, as in `srd_jax.decompose`.
     """
+    run = compiled(decomposed, f, scalar_options(bias, head, relevance, channel_axis))
+
+    def decomposing(variables: Any, images: Array) -> tuple[Float[Array, "n classes"], ScalarFlow]:
+        logits, flow = run(variables, check_images(images, channel_axis))
+        check_logits(logits, flow.head.squash)
+        return logits, flow
+
+    return decomposing
+
+
+def scalar_options(bias: Bias, head: HeadRule, relevance: Relevance, channel_axis: int) -> Options:
+    """The options of `decompose`.
+
+    Raises:
+        ValueError: an unknown one.
+    """
+    if head == "sharing":
+        raise ValueError('head must be "linear" or "gradcam" for single neurons, not "sharing"')
+    return check_options(bias, head, relevance, channel_axis)
+
+
+def decomposed(
+    tracer: Callable[..., Any], options: Options, variables: Any, images: Array
+) -> tuple[Float[Array, "n classes"], ScalarFlow]:
+    """The logits and the flow of a traced function; ``tracer`` is ``jax.make_jaxpr(f, return_shape=True)``.
+
+    Raises:
+        UnsupportedPrimitiveError: constants beside neurons, whose part of a later sum would be lost.
+    """
+    interpretation = interpreted(tracer, options, variables, images, recursion=False)
+    flow = build_flow(interpretation)
+    program, env = interpretation.program, interpretation.values
     head = flow.head
     assert isinstance(head, Head)
     upstream = set(head.refs)
@@ -140,19 +176,19 @@ def scalar_flow(
     for equation in program.equations:
         if equation.results[0] in upstream & program.from_image:
             _refuse_constants(equation, env)
-    unreached = next((node.name for node in interpreter.nodes if node.live is not None), None)
-    if unreached is not None and interpreter.bias != "none":
+    unreached = next((node.name for node in interpretation.nodes if node.live is not None), None)
+    if unreached is not None and options.bias != "none":
         raise UnsupportedPrimitiveError(
             f"some positions of {unreached!r} lie in padding, where no pixel reaches them: what they bring is "
             'constant, and there are no sharing ratios of single neurons that share it. Use unit="vector"'
         )
     known = {ref: env[ref] for ref in sorted(upstream)}
     layouts = ((ref, value.layout) for ref, value in known.items() if isinstance(value, Map | Sum))
-    ends = {node.ref for node in interpreter.nodes} | set(head.refs)
+    ends = {node.ref for node in interpretation.nodes} | set(head.refs)
     values = {ref: value.array if isinstance(value, Map | Sum) else value for ref, value in known.items()}
-    places = references(interpreter, logits, head.kind)
-    return ScalarFlow(
-        flow.layers, values, head, program, places, tuple(layouts), frozenset(ends), interpreter.bias, kind
+    places = layer_refs(interpretation)
+    return interpretation.logits.array, ScalarFlow(
+        flow.layers, values, head, program, places, tuple(layouts), frozenset(ends), options.bias, options.relevance
     )
 
 

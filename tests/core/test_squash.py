@@ -22,7 +22,7 @@ def logits(scale, x):
 
 
 def kind_of(f):
-    return squash_of(trace(jax.make_jaxpr(f, return_shape=True), 1.0, IMAGES)).kind
+    return squash_of(trace(jax.make_jaxpr(f, return_shape=True), 1.0, IMAGES)).step
 
 
 ENDS = {

@@ -170,25 +170,6 @@ def test_what_flows_into_inactive_channels_is_lost_against_the_value_after():
     np.testing.assert_allclose(fields["post"], [1, 0, 0, 0], atol=1e-6)
 
 
-def test_without_recursion_the_encoders_relevance_is_enlarged():
-    images = IMAGES[:, :, :8]
-    decomposed = jax.jit(srd.decompose(MODULE.apply, recursion=False), compiler_options=CHEAP)
-    logits, flow = decomposed(VARIABLES, images)
-    relevance = flow.relevance(1, contrast=None)
-    last = flow.layers[-1]
-    _, full = jax.jit(srd.decompose(MODULE.apply), compiler_options=CHEAP)(VARIABLES, images)
-    assert [layer.name for layer in flow.layers] == [layer.name for layer in full.layers]
-    assert [layer.receptive_field for layer in flow.layers] == [layer.receptive_field for layer in full.layers]
-    np.testing.assert_allclose(relevance[last.name], full.relevance(1, contrast=None)[last.name], atol=1e-6)
-    np.testing.assert_allclose(relevance["input"].sum((1, 2)), logits[:, 1], atol=1e-5)
-    assert last.grid == (3, 2)
-    resized = jax.image.resize(relevance[last.name], (3, 12, 8), "bilinear") / 16
-    np.testing.assert_allclose(relevance["input"], resized, atol=1e-6)
-    np.testing.assert_allclose(flow.relevance(1)["input"].sum((1, 2)), 0, atol=1e-5)
-    with pytest.raises(srd.LayerError, match="no effective receptive fields without recursion"):
-        flow.erf(last.name)
-
-
 def test_an_uneven_enlargement_keeps_every_sum():
     maps = jax.random.normal(jax.random.key(8), (2, 4, 3, 4))
     np.testing.assert_allclose(enlarge(maps, (10, 9)).sum((2, 3)), maps.sum((2, 3)), atol=1e-5)

@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax import lax
 
 import srd_jax as srd
+from srd_jax import zrule
 
 CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 6, 3))
@@ -34,7 +35,7 @@ VARIABLES = jax.jit(NETWORK.init)(jax.random.key(1), IMAGES)
 
 @jax.jit
 def plain(variables, images):
-    logits, flow = srd.decompose(NETWORK.apply, unit="scalar")(variables, images)
+    logits, flow = zrule.decompose(NETWORK.apply)(variables, images)
     return logits, flow.relevance(1, contrast=None)
 
 
@@ -52,7 +53,7 @@ def test_every_layer_sums_to_the_logit():
 )
 def test_other_options_sum_to_the_logit(options):
     def heat(variables, images):
-        logits, flow = srd.decompose(NETWORK.apply, unit="scalar", **options)(variables, images)
+        logits, flow = zrule.decompose(NETWORK.apply, **options)(variables, images)
         return logits, flow.relevance(1, contrast=None)["input"], flow.relevance(1)["input"]
 
     logits, ours, contrasted = jax.jit(heat, compiler_options=CHEAP)(VARIABLES, IMAGES)
@@ -71,7 +72,7 @@ def test_a_batch_equals_its_images_and_many_targets_one_at_a_time():
 
 
 def test_without_jit_it_is_the_same_and_the_flow_is_a_pytree():
-    _, flow = jax.jit(srd.decompose(NETWORK.apply, unit="scalar"))(VARIABLES, IMAGES)
+    _, flow = jax.jit(zrule.decompose(NETWORK.apply))(VARIABLES, IMAGES)
     _, expected = plain(VARIABLES, IMAGES)
     np.testing.assert_allclose(flow.relevance(1, contrast=None)["input"], expected["input"], atol=1e-4)
 
@@ -108,10 +109,9 @@ def test_dead_regions_lose_nothing_and_differentiate(change):
 
 def test_what_single_neurons_do_not_have():
     with pytest.raises(ValueError, match="head must be"):
-        srd.decompose(NETWORK.apply, unit="scalar", head="sharing")
-    _, flow = jax.eval_shape(srd.decompose(NETWORK.apply, unit="scalar"), VARIABLES, IMAGES)
-    with pytest.raises(srd.LayerError, match="no effective receptive fields of single neurons"):
-        flow.erf("input")
+        zrule.decompose(NETWORK.apply, head="sharing")
+    with pytest.raises(ValueError, match="head must be"):
+        srd.explain(NETWORK.apply, unit="scalar", head="sharing")
 
 
 @pytest.mark.parametrize("activation", [jnp.sin, jnp.cbrt, jnp.atan])

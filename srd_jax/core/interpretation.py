@@ -1,0 +1,158 @@
+"""What the forward pass leaves: the PFV maps of a program on a batch of images, and where relevance starts."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from srd_jax.core import layout as lay
+from srd_jax.core.edges import Edge
+from srd_jax.core.geometry import Regrid, Step, reads
+from srd_jax.core.head import HeadRule
+from srd_jax.core.sharing import Bias, Relevance
+from srd_jax.core.tracing import Program, Ref
+from srd_jax.core.values import Map, Sum, Term, Value
+
+__all__ = ["Interpretation", "Node", "Source"]
+
+
+class Source(NamedTuple):
+    """A value that a later one was summed from.
+
+    Attributes:
+        node: index of the PFV map that it is a function of.
+        ref: identifier of the value in the traced program.
+        steps: which position of that map each tap reads.
+    """
+
+    node: int
+    ref: Ref
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A PFV map.
+
+    Attributes:
+        name: the user's, or the scope of the step that made it.
+        grid: extents of its positions.
+        channels: of one PFV.
+        ref: identifier of its value in the traced program.
+        named: whether the user gave the name.
+        sources: what it was summed from.
+        edges: sharing ratios from these; none where nothing needs them, as behind the encoder's output.
+        live: which positions a pixel reaches, (*grid) bool; None for all of them.
+        is_mean: whether it only pools the maps that it is made of.
+    """
+
+    name: str
+    grid: tuple[int, ...]
+    channels: int
+    ref: Ref
+    named: bool = False
+    sources: tuple[Source, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    live: np.ndarray | None = None
+    is_mean: bool = False
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it has one PFV an image."""
+        return all(size == 1 for size in self.grid)
+
+
+@dataclass(frozen=True, eq=False)
+class Interpretation:
+    """A program, interpreted on a batch of images.
+
+    Attributes:
+        program: the traced program.
+        values: every value on the images, `Map` or `Sum` where it depends on them.
+        logits: the program's output.
+        nodes: the PFV maps, the input first, each after those that it is made of.
+        head: how a logit is divided at the encoder's output.
+        bias: how constants are shared.
+        relevance: what ratios are taken against.
+        recursion: whether there are sharing ratios, else edges only tell how maps are connected.
+    """
+
+    program: Program
+    values: Mapping[Ref, Any]
+    logits: Value
+    nodes: tuple[Node, ...]
+    head: HeadRule
+    bias: Bias
+    relevance: Relevance
+    recursion: bool
+
+    @cached_property
+    def encoder(self) -> tuple[Source, ...]:
+        """The values that the head starts from."""
+        return encoder_of(self.nodes, self.logits, self.head)
+
+    @cached_property
+    def upstream(self) -> tuple[int, ...]:
+        """The PFV maps that relevance goes through, in order."""
+        return upstream(self.nodes, {source.node for source in self.encoder})
+
+    def read_by_head(self, node: int) -> np.ndarray:
+        """Which positions of a map something behind the encoder's output reads, factors that are held included."""
+        read = np.zeros(self.nodes[node].grid, bool)
+        before = set(self.upstream)
+        behind = [each.sources for index, each in enumerate(self.nodes) if index not in before]
+        for sources in (sources_of(self.nodes, self.logits), *behind):
+            for source in sources:
+                if source.node == node:
+                    places = reads(source.steps, read.shape)
+                    read.flat[np.unique(places[places > 0]) - 1] = True
+        return read if read.any() else np.ones_like(read)
+
+    def array(self, ref: Ref) -> jax.Array:
+        """A value that depends on the images, as an array."""
+        value: Map | Sum = self.values[ref]
+        return value.array
+
+
+def source_of(nodes: Sequence[Node], value: Map, steps: tuple[Step, ...] = ()) -> Source:
+    """A map as a source of what ``steps`` lead to; they begin on the grid of its node."""
+    grid, seen = nodes[value.node].grid, lay.grid(value.layout)
+    return Source(value.node, value.ref, steps if grid == seen else (Regrid(seen, len(grid)), *steps))
+
+
+def sources_of(nodes: Sequence[Node], value: Value) -> tuple[Source, ...]:
+    """What a value is summed from, a map of itself."""
+    if isinstance(value, Map):
+        return (source_of(nodes, value),)
+    terms: Sequence[Term] = value.terms
+    return tuple(source_of(nodes, term.source, term.steps) for term in terms)
+
+
+def encoder_of(nodes: Sequence[Node], logits: Value, head: HeadRule) -> tuple[Source, ...]:
+    """The last values with more than one position, or for ``head="sharing"`` the last of all but means."""
+    found: dict[Ref, Source] = {}
+    pending = list(sources_of(nodes, logits))
+    while pending:
+        source = pending.pop(0)
+        node = nodes[source.node]
+        passed = node.is_mean or head != "sharing"
+        if node.is_single and node.sources and passed:
+            pending += node.sources
+        else:
+            found.setdefault(source.ref, source)
+    return tuple(found.values())
+
+
+def upstream(nodes: Sequence[Node], tops: Collection[int]) -> tuple[int, ...]:
+    """Some maps, the input, and all that lies between, in order."""
+    kept = {0}
+    pending = list(tops)
+    while pending:
+        index = pending.pop()
+        if index not in kept:
+            kept.add(index)
+            pending += [source.node for source in nodes[index].sources]
+    return tuple(sorted(kept))
