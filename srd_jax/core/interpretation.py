@@ -100,13 +100,14 @@ class Interpretation:
         return upstream(self.nodes, {source.node for source in self.encoder})
 
     def read_by_head(self, node: int) -> np.ndarray:
-        """Which positions of a map something behind the encoder's output reads, factors that are held included."""
+        """Which positions of one of the encoder's maps the head reads, factors that are held included."""
         read = np.zeros(self.nodes[node].grid, bool)
+        starts = {source.ref for source in self.encoder if source.node == node}
         before = set(self.upstream)
         behind = [each.sources for index, each in enumerate(self.nodes) if index not in before]
         for sources in (sources_of(self.nodes, self.logits), *behind):
             for source in sources:
-                if source.node == node:
+                if source.ref in starts:
                     places = reads(source.steps, read.shape)
                     read.flat[np.unique(places[places > 0]) - 1] = True
         return read if read.any() else np.ones_like(read)

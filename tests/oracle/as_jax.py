@@ -221,6 +221,8 @@ def layer_norm(v: Images, norm: LayerNorm | None, params: Parameters) -> Images:
 def logits_of(head: Head, params: Parameters, v: Images) -> Float[Array, "n classes"]:
     """The head, from the encoder's output."""
     if isinstance(head, GlobalPoolHead):
+        if head.box is not None:
+            v = v[(slice(None), *(slice(*extent) for extent in head.box))]
         return v.mean(axis=tuple(range(1, v.ndim - 1))) @ params["weights"] + params["bias"]
     if head.pool is not None:
         v = max_pool(v, head.pool.window)

@@ -219,10 +219,11 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class GlobalPoolHead:
-    """y = (mean of v over positions) @ weights + bias."""
+    """y = (mean of v over the positions of a box, by default all) @ weights + bias."""
 
     weights: Float64[np.ndarray, "c classes"]
     bias: Float64[np.ndarray, " classes"]
+    box: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

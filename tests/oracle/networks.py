@@ -1,12 +1,12 @@
 """Small example networks that between them use every feature of a description, each with an image."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
 
-from .description import Affine, Branch, Conv, Map, Network, Slice
+from .description import Affine, Branch, Conv, Identity, Map, Network, Slice
 from .draw import Draw, avg_pool, max_pool, window
 
 __all__ = ["EXAMPLES", "Example"]
@@ -365,6 +365,22 @@ def unreached() -> Example:
     return Example(Network(maps, draw.global_pool_head(4)), draw.array(6, 5, 3))
 
 
+def partly_read() -> Example:
+    """A head that reads a box of the encoder's output."""
+    draw = Draw.seeded(22)
+    last = Map("last", (Branch("stem", same(draw, 3, 4, 4)), Branch("stem", Identity())), post=draw.bias(4))
+    head = replace(draw.global_pool_head(4), box=((1, 3), (2, 5)))
+    return Example(Network((stem(draw, 4), last), head), draw.array(5, 6, 3))
+
+
+def one_read() -> Example:
+    """A head that reads one position, others of which no pixel reaches."""
+    draw = Draw.seeded(23)
+    framed = Map("framed", (Branch("stem", draw.conv(3, 4, 4, padding=2), then=(draw.bias(4),)),))
+    head = replace(draw.global_pool_head(4), box=((2, 3), (3, 4)))
+    return Example(Network((stem(draw, 4), framed), head), draw.array(5, 6, 3))
+
+
 EXAMPLES: dict[str, Callable[[], Example]] = {
     example.__name__: example
     for example in (
@@ -390,6 +406,8 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
         zero_layer,
         split_kernels,
         unreached,
+        partly_read,
+        one_read,
     )
 }
 """The examples by name."""

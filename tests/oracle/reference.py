@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from .contributions import (
     BranchSum,
@@ -36,6 +36,7 @@ from .description import (
     Conv,
     GlobalPoolHead,
     Grid,
+    Head,
     LayerNorm,
     Map,
     MlpHead,
@@ -253,7 +254,7 @@ def trace(network: Network, image: Float64[np.ndarray, "*grid c"], against: Rele
     grid = v.shape[:-1]
     if isinstance(head, GlobalPoolHead):
         hidden = {}
-        logits = v.reshape(-1, v.shape[-1]).mean(axis=0) @ head.weights + head.bias
+        logits = v[read_by_head(head, grid)].mean(axis=0) @ head.weights + head.bias
     else:
         layer = hidden_layer(head, network.maps[-1].name, grid)
         _, x, edges = trace_map(layer, values, live, roots, against)
@@ -266,13 +267,22 @@ def trace(network: Network, image: Float64[np.ndarray, "*grid c"], against: Rele
 # --- relevance and effective receptive fields ------------------------------------------------------------------------
 
 
+def read_by_head(head: Head, grid: Grid) -> Bool[np.ndarray, "*grid"]:
+    """The positions of the encoder's output that the head reads."""
+    read = np.ones(grid, bool)
+    if isinstance(head, GlobalPoolHead) and head.box is not None:
+        read[:] = False
+        read[tuple(slice(*extent) for extent in head.box)] = True
+    return read
+
+
 def head_gradient(run: Trace, label: int) -> Float64[np.ndarray, "n c"]:
     """G = d y_c / d v at each position of the encoder's output."""
     v, head = run.values[run.encoder], run.network.head
     grid = v.shape[:-1]
     if isinstance(head, GlobalPoolHead):
-        n = math.prod(grid)
-        return np.tile(head.weights[:, label] / n, (n, 1))
+        read = read_by_head(head, grid).reshape(-1, 1)
+        return read / read.sum() * head.weights[:, label]
     active = run.pre[HIDDEN].reshape(-1) > 0
     flattened = head.w1 @ (active * head.w2[:, label])
     if head.pool is None:
@@ -287,17 +297,24 @@ def head_gradient(run: Trace, label: int) -> Float64[np.ndarray, "n c"]:
 
 
 def contributors(run: Trace, head: HeadRule, bias: Bias) -> Float64[np.ndarray, " n"]:
-    """1 for the encoder's positions among which the logit is shared: those that a pixel reaches, if constants are."""
+    """1 for the encoder's positions that have a part in the account: those a pixel reaches, if constants are shared."""
     live = run.live[run.encoder].reshape(-1).astype(float)
     return live if head != "gradcam" and bias != "none" and live.any() else np.ones_like(live)
+
+
+def heirs(run: Trace, head: HeadRule, bias: Bias) -> Float64[np.ndarray, " n"]:
+    """1 for the positions among which a logit is shared: contributors that the head reads, else all that it reads."""
+    read = read_by_head(run.network.head, run.live[run.encoder].shape).reshape(-1).astype(float)
+    reached = read * contributors(run, head, bias)
+    return reached if reached.any() else read
 
 
 def plain_encoder_relevance(run: Trace, label: int, head: HeadRule, bias: Bias) -> Float64[np.ndarray, " n"]:
     """Relevance of a class at the encoder's output, without contrast."""
     v = run.values[run.encoder]
     v = v.reshape(-1, v.shape[-1])
-    n, logit = len(v), run.logits[label]
-    takes_part = contributors(run, head, bias)
+    logit = run.logits[label]
+    takes_part = heirs(run, head, bias)
     gradient = head_gradient(run, label)
     if head == "linear":
         explained = (v * gradient).sum(axis=-1) * takes_part
@@ -306,9 +323,9 @@ def plain_encoder_relevance(run: Trace, label: int, head: HeadRule, bias: Bias) 
         return np.maximum(v @ gradient.mean(axis=0), 0.0)
     layers = run.network.head
     if isinstance(layers, GlobalPoolHead):
-        vhat = v @ layers.weights[:, label] / n
+        vhat = (v * gradient).sum(axis=-1)
         places = np.flatnonzero(takes_part)
-        result = np.zeros(n)
+        result = np.zeros(len(v))
         shares = np.array(bias_shares(vhat[places, None], bias))
         result[places] = vhat[places] + shares * (logit - vhat[places].sum())
         return result
