@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from srd_jax.core.compiled import Model
+from srd_jax.core.compiled import Model, jitted, kept
+from srd_jax.core.squash import Squash
 from srd_jax.core.targets import as_targets, one_hot
-from srd_jax.core.transforms import check_images
+from srd_jax.core.transforms import checked
 
 __all__ = ["gradient"]
 
@@ -22,20 +23,24 @@ def gradient(f: Model, *, channel_axis: int = -1) -> Callable[..., Float[Array, 
         channel_axis: axis of ``images`` that holds the channels.
 
     Returns:
-        ``explained(variables, images, targets=None) -> maps``, as in `srd_jax.attribution`; never negative.
+        ``explained(variables, images, targets=None) -> maps``, as `srd_jax.explain`; never negative.
 
     Raises:
-        SRDError: raised by the returned function: images or targets of another form.
+        SRDError: raised by the returned function: images, targets or logits that cannot be explained.
 
     Source: Simonyan, Vedaldi, Zisserman, ICLR workshop 2014, arXiv 1312.6034.
     """
+    return checked(kept(_compiled, f, channel_axis), channel_axis)
 
-    def explained(variables: Any, images: Array, targets: Any = None) -> Float[Array, "n ..."]:
-        images = check_images(images, channel_axis)
+
+def _compiled(f: Model, channel_axis: int) -> Callable[..., Any]:
+    def maps_of(
+        variables: Any, images: Array, targets: Any = None
+    ) -> tuple[Float[Array, "n ..."], Float[Array, "n classes"], Squash]:
         logits, pull_back = jax.vjp(lambda x: f(variables, x), images)
         each, single = as_targets(targets, logits)
         gradients = jax.vmap(lambda direction: pull_back(direction)[0], 1, 1)(one_hot(each, logits))
         maps = jnp.max(jnp.abs(gradients), channel_axis % images.ndim + 1)
-        return maps[:, 0] if single else maps
+        return maps[:, 0] if single else maps, logits, Squash()
 
-    return explained
+    return jitted(maps_of)

@@ -18,7 +18,7 @@ from srd_jax.core.squash import Squash
 from srd_jax.core.targets import check_targets
 from srd_jax.errors import ImageError, LogitsError, SaturationWarning, ShapeError
 
-__all__ = ["check_images", "check_logits", "check_options", "decompose", "decomposed", "mapped"]
+__all__ = ["check_images", "check_logits", "check_options", "checked", "decompose", "decomposed", "mapped"]
 
 
 def decompose(
@@ -96,10 +96,22 @@ def mapped(
         ValueError: an unknown contrast.
     """
     one_of("contrast", contrast, (*get_args(Contrast), None))
-    run = compiled_map(decomposed, f, options, contrast)
+    return checked(compiled_map(decomposed, f, options, contrast), options.channel_axis)
+
+
+def checked(run: Callable[..., Any], channel_axis: int) -> Callable[..., Float[Array, "n ..."]]:
+    """Make a method's function of what it compiles: images, targets and logits are checked where they are known.
+
+    Args:
+        run: ``(variables, images, targets) -> (maps, logits, squash)``; targets are a pytree, None among them.
+        channel_axis: axis of the images that holds the channels.
+
+    Returns:
+        ``explained(variables, images, targets=None) -> maps``, as `srd_jax.explain`.
+    """
 
     def explained(variables: Any, images: Array, targets: Any = None) -> Float[Array, "n ..."]:
-        images = check_images(images, options.channel_axis)
+        images = check_images(images, channel_axis)
         if targets is not None:
             targets = check_targets(targets, jax.eval_shape(run, variables, images)[1].shape)
         heat, logits, squash = run(variables, images, targets)

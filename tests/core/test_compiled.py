@@ -1,5 +1,6 @@
 """What is compiled is kept: calls without jit compile once for every shape, also where all is made anew."""
 
+import pickle
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import pytest
 from jax import export
 
 import srd_jax as srd
+from srd_jax.attribution import METHODS
 from srd_jax.errors import LogitsError
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 4, 3, 3))
@@ -129,3 +131,25 @@ def test_a_symbolic_number_of_images(own):
 def test_what_may_not_be_symbolic(make, shape, said):
     with pytest.raises(srd.ShapeError, match=said):
         export.export(jax.jit(make(network())))(1.0, jax.ShapeDtypeStruct(shape, jnp.float32))
+
+
+def test_flows_of_one_function_are_one_kind_of_tree():
+    f = network()
+    flows = [srd.decompose(f)(scale, IMAGES + scale)[1] for scale in (1.0, 2.0)]
+    flows += [jax.jit(srd.decompose(f))(3.0, IMAGES)[1], pickle.loads(pickle.dumps(flows[0]))]
+    heat = jax.jit(lambda flow: flow.relevance(0)["input"])
+    with compilations() as counted:
+        for flow in flows[:3]:
+            heat(flow)
+    assert len(counted) == 1
+    assert jax.tree.structure(pickle.loads(pickle.dumps(flows[1]))) == jax.tree.structure(flows[3])
+    np.testing.assert_array_equal(heat(flows[3]), heat(flows[0]))
+
+
+def test_a_gradient_compiles_once():
+    f = network()
+    explained = METHODS["gradient"](f)
+    explained(2.0, IMAGES, 0)
+    with compilations() as later:
+        METHODS["gradient"](f)(3.0, IMAGES, 1)
+    assert not later
