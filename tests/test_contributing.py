@@ -17,7 +17,7 @@ TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8
 
 
 def test_the_example_rule(monkeypatch):
-    monkeypatch.setattr(registry, "_rules", dict(registry._rules))
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     kernel, images = jax.random.normal(jax.random.key(0), (3, 3, 3, 4)), jnp.ones((2, 7, 6, 3))
 

@@ -10,14 +10,11 @@ from functools import cached_property
 
 from jax.extend.core import primitives as jp
 
+from srd_jax.core.primitives import Action
+from srd_jax.core.registry import facts_of
 from srd_jax.core.tracing import Equation, Program, Ref, is_elementwise
 
 __all__ = ["Activations"]
-
-_SAME = frozenset(p.name for p in (jp.name_p, jp.convert_element_type_p, jp.copy_p, jp.stop_gradient_p))
-"""Steps that hand a value on as it is."""
-
-_LINEAR = _SAME | {jp.add_p.name, "add_any", jp.sub_p.name, jp.neg_p.name}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +35,7 @@ class Activations:
     def source(self, ref: Ref) -> Ref:
         """The value that a value only hands on: what was named, cast or copied."""
         maker = self._makers.get(ref)
-        while maker is not None and maker.primitive.name in _SAME and isinstance(maker.operands[0], int):
+        while maker is not None and _action(maker) == "identity" and isinstance(maker.operands[0], int):
             ref = maker.operands[0]
             maker = self._makers.get(ref)
         return ref
@@ -114,7 +111,7 @@ class Activations:
 
     def _is_step(self, equation: Equation) -> bool:
         """Whether a step is elementwise, on values of one shape and with one result."""
-        if not (is_elementwise(equation) or equation.primitive.name in _SAME) or len(equation.results) != 1:
+        if not is_elementwise(equation) or len(equation.results) != 1:
             return False
         shape = equation.out_shapes[0].shape
         own = zip(equation.operands, equation.shapes, strict=True)
@@ -122,17 +119,20 @@ class Activations:
 
     def _bends(self, equation: Equation) -> bool:
         """Whether an elementwise step is nonlinear in what depends on the image."""
-        name, operands = equation.primitive.name, [o for o in equation.operands if isinstance(o, int)]
-        moving = [o for o in operands if o in self.program.from_image]
-        if name == jp.mul_p.name:
-            return len(moving) > 1
-        if name == jp.div_p.name:
+        moving = [o for o in equation.operands if isinstance(o, int) and o in self.program.from_image]
+        if equation.primitive is jp.div_p:
             return equation.operands[1] in moving
-        if name == jp.select_n_p.name:
+        if equation.primitive is jp.select_n_p:
             return equation.operands[0] in moving
-        return name not in _LINEAR
+        action = _action(equation)
+        return len(moving) > 1 if action == "scale" else action not in ("identity", "sum")
 
     def _bends_one(self, ref: Ref) -> bool:
         """Whether a value comes from a nonlinear step of one value, as in ``min(max(x, 0), 6)``."""
         maker = self._makers.get(ref)
         return maker is not None and self._is_step(maker) and self._bends(maker) and len(self._from_image(maker)) == 1
+
+
+def _action(equation: Equation) -> Action | None:
+    facts = facts_of(equation.primitive)
+    return None if facts is None else facts.action

@@ -16,26 +16,13 @@ from srd_jax.core.head import HeadRule
 from srd_jax.core.interpretation import Interpretation, Node, Source, encoder_of, source_of, sources_of, upstream
 from srd_jax.core.layout import LayoutError
 from srd_jax.core.paths import Paths, paths_of
-from srd_jax.core.registry import rule_for
+from srd_jax.core.registry import facts_of, rule_for
 from srd_jax.core.sharing import Bias, Relevance, sharing_ratios
 from srd_jax.core.tracing import Constant, Equation, Program, Ref, bind
 from srd_jax.core.values import Map, Sum, Value, copied_axes
 from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
 
 __all__ = ["Interpreter", "interpret"]
-
-
-_REARRANGES = frozenset(
-    p.name for p in (jp.reshape_p, jp.squeeze_p, jp.transpose_p, jp.broadcast_in_dim_p, jp.convert_element_type_p)
-)
-"""Steps that leave a sum the name of the step before."""
-
-_KEEPS_A_MEAN = _REARRANGES | {
-    jp.reduce_sum_p.name, jp.reduce_window_sum_p.name, jp.mul_p.name, jp.div_p.name, jp.neg_p.name, jp.copy_p.name,
-    jp.name_p.name, jp.slice_p.name, jp.reduce_precision_p.name, "split", "expand_dims", "pvary", "reshard",
-    "optimization_barrier", "device_put", "sharding_constraint",
-}  # fmt: skip
-"""Steps after which a mean may still be one; it ends at any other."""
 
 
 @dataclass
@@ -273,7 +260,8 @@ def _run(
     for equation in program.equations:
         aside = not any(ref in interpreter.reads for ref in equation.results)
         operands = [read(operand, aside=aside) for operand in equation.operands]
-        if equation.primitive.name not in _KEEPS_A_MEAN:
+        facts = facts_of(equation.primitive)
+        if facts is None or not facts.keeps_a_mean:
             operands = [interpreter.through_mean(value) for value in operands]
         if not any(isinstance(value, Map | Sum) for value in operands):
             results = _constants(equation, operands)
@@ -296,26 +284,28 @@ def _constants(equation: Equation, operands: Sequence[Any]) -> list[Any]:
 
 
 def _apply_rule(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Any]:
-    rule = rule_for(equation.primitive)
-    if rule is None:
+    rule, facts = rule_for(equation.primitive), facts_of(equation.primitive)
+    if rule is None or facts is None:
         interpreter.unsupported(equation, "it acts on values that depend on the images")
+    if interpreter.relevance == "post" and facts.action == "unknown":
+        interpreter.unsupported(equation, "whether it is an activation is unknown: register its rule with action=")
     try:
         results = rule(interpreter, equation, operands)
     except LayoutError as error:
         interpreter.unsupported(equation, str(error))
     results = list(results) if isinstance(results, list | tuple) else [results]
-    _check_results(equation, results)
-    label = "" if equation.primitive.name in _REARRANGES else equation.label
+    _check_results(f"{getattr(rule, '__module__', '')}.{getattr(rule, '__qualname__', repr(rule))}", equation, results)
+    label = "" if facts.rearranges else equation.label
     return [replace(r, scope=label or r.scope) if isinstance(r, Sum) else r for r in results]
 
 
-def _check_results(equation: Equation, results: Sequence[Any]) -> None:
+def _check_results(name: str, equation: Equation, results: Sequence[Any]) -> None:
     """Hold a rule to what its equation makes.
 
     Raises:
         ShapeError: another number of results, or one of another shape than the equation or its own layout says.
     """
-    rule = f"the sharing rule of primitive '{equation.primitive.name}'"
+    rule = f"the sharing rule {name} of primitive '{equation.primitive.name}'"
     if len(results) != len(equation.results):
         raise ShapeError(f"{rule} returned {len(results)} results in place of {len(equation.results)}")
     for result, expected in zip(results, equation.out_shapes, strict=True):

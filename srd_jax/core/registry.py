@@ -1,25 +1,42 @@
-"""The open registry of sharing rules: one rule per JAX primitive."""
+"""The open registry: for every JAX primitive its sharing rule and what else is known of it."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jax.extend.core import Primitive
+
+from srd_jax.core.primitives import Action, Facts, Pattern
 
 if TYPE_CHECKING:
     from srd_jax.core.interpreter import Interpreter
     from srd_jax.core.tracing import Equation
 
-__all__ = ["Rule", "register_rule", "rule_for"]
+__all__ = ["Rule", "describe", "facts_of", "register_rule", "rule_for"]
 
 Rule = Callable[["Interpreter", "Equation", Sequence[Any]], Any]
 """``(interpreter, equation, operands) -> result``: operands are `Map` or `Sum` where they depend on the images and
 plain arrays where they do not; the result is a `Map` or a `Sum`, or a list of them for several results."""
 
 _Rule = TypeVar("_Rule", bound=Rule)
-_rules: dict[str, Rule] = {}
 
 
-def register_rule(*primitives: Primitive | str) -> Callable[[_Rule], _Rule]:
+class _Entry(NamedTuple):
+    rule: Rule | None
+    facts: Facts
+
+
+_entries: dict[str, _Entry] = {}
+_LINEAR = ("identity", "selection", "mixing", "sum", "scale")
+
+
+def register_rule(
+    *primitives: Primitive | str,
+    action: Action | None = None,
+    pattern: Pattern | None = None,
+    rearranges: bool = False,
+    averages: bool = False,
+) -> Callable[[_Rule], _Rule]:
     """Register the sharing rule of one or more primitives, replacing any earlier one.
 
     Use it as a decorator. The rule is called when at least one operand depends on the images. The name of a
@@ -27,21 +44,49 @@ def register_rule(*primitives: Primitive | str) -> Callable[[_Rule], _Rule]:
 
     Args:
         *primitives: from `jax.extend.core.primitives`, of your own, or their names.
+        action: what it does to neurons, as `srd_jax.core.primitives.Action` says. It is needed for ratios of single
+            neurons and against the value after the activation, which refuse a primitive of which it is unknown. By
+            default what is known of the primitive already, else that of the first one with the same rule:
+            `positionwise` makes it ``"elementwise"``.
+        pattern: what it keeps under an activation pattern, as `srd_jax.core.primitives.Pattern` says; `srd_jax.apop`
+            refuses a primitive of which it is unknown. By default linear actions keep nothing.
+        rearranges: whether it only rearranges axes.
+        averages: whether a mean over positions may still be one after it.
 
     Example:
-        >>> @srd_jax.register_rule("my_activation")
-        ... def my_activation(interpreter, equation, operands):
-        ...     return srd_jax.core.rules.positionwise(interpreter, equation, operands)
+        >>> srd_jax.register_rule("my_activation", pattern="probe")(srd_jax.rules.positionwise)
     """
 
     def register(rule: _Rule) -> _Rule:
+        like: Action = next((entry.facts.action for entry in _entries.values() if entry.rule is rule), "unknown")
         for primitive in primitives:
-            _rules[primitive if isinstance(primitive, str) else primitive.name] = rule
+            known = facts_of(primitive)
+            if known is None or action is not None:
+                own = action or like
+                known = Facts(own, "probe" if own in _LINEAR else "unknown", rearranges, averages)
+            _entries[_name(primitive)] = _Entry(rule, known if pattern is None else replace(known, pattern=pattern))
         return rule
 
     return register
 
 
-def rule_for(primitive: Primitive) -> Rule | None:
+def describe(*primitives: Primitive | str, action: Action = "other", pattern: Pattern = "probe") -> None:
+    """Say what is known of primitives that have no sharing rule."""
+    for primitive in primitives:
+        _entries[_name(primitive)] = _Entry(None, Facts(action, pattern))
+
+
+def rule_for(primitive: Primitive | str) -> Rule | None:
     """The rule of a primitive, None where there is none."""
-    return _rules.get(primitive.name)
+    entry = _entries.get(_name(primitive))
+    return None if entry is None else entry.rule
+
+
+def facts_of(primitive: Primitive | str) -> Facts | None:
+    """What is known of a primitive, None where that is nothing at all."""
+    entry = _entries.get(_name(primitive))
+    return None if entry is None else entry.facts
+
+
+def _name(primitive: Primitive | str) -> str:
+    return primitive if isinstance(primitive, str) else primitive.name

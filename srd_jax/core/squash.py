@@ -7,20 +7,13 @@ import jax
 import numpy as np
 from jax.extend.core import primitives as jp
 
+from srd_jax.core.registry import facts_of
 from srd_jax.core.tracing import Equation, Operand, Program, Ref
 
 __all__ = ["Squash", "squash_of"]
 
 _SATURATED = 1e-4
 """How near to 0 or 1 the derivative of a probability has lost half the digits of float32."""
-
-_SAME = frozenset(
-    p.name
-    for p in (
-        jp.name_p, jp.convert_element_type_p, jp.copy_p, jp.stop_gradient_p, jp.reshape_p, jp.squeeze_p,
-        jp.broadcast_in_dim_p, jp.transpose_p, jp.slice_p,
-    )
-)  # fmt: skip
 
 
 @jax.tree_util.register_static
@@ -57,7 +50,7 @@ def squash_of(program: Program) -> Squash:
     makers = {ref: equation for equation in program.equations for ref in equation.results}
 
     def source(operand: Operand) -> Ref | None:
-        while isinstance(operand, int) and operand in makers and makers[operand].primitive.name in _SAME:
+        while isinstance(operand, int) and operand in makers and _hands_on(makers[operand]):
             operand = makers[operand].operands[0]
         return operand if isinstance(operand, int) else None
 
@@ -81,3 +74,9 @@ def squash_of(program: Program) -> Squash:
     if last.primitive is jp.sub_p and made_by(made_by(made_by(last, "log", 1), "reduce_sum"), "exp"):
         return Squash("log_softmax", last.where)
     return Squash()
+
+
+def _hands_on(equation: Equation) -> bool:
+    """Whether a step hands its first operand on, or a part of it."""
+    facts = facts_of(equation.primitive)
+    return facts is not None and (facts.action == "identity" or facts.rearranges or equation.primitive is jp.slice_p)

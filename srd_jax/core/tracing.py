@@ -16,6 +16,7 @@ from jax.extend.core import primitives as jp
 from srd_jax.core.geometry import Window
 from srd_jax.core.meshes import varying_alike
 from srd_jax.core.naming import label_of, module_of, user_line
+from srd_jax.core.registry import facts_of
 from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
 
 __all__ = [
@@ -40,27 +41,6 @@ _INLINED: dict[str, str] = {
     jp.custom_vjp_call_p.name: "call_jaxpr",
 }
 """Calls that are inlined, and the parameter that holds what they call."""
-
-_ELEMENTWISE = frozenset(
-    p.name
-    for p in (
-        jp.add_p, jp.sub_p, jp.mul_p, jp.div_p, jp.neg_p, jp.max_p, jp.min_p, jp.exp_p, jp.log_p, jp.log1p_p,
-        jp.expm1_p, jp.tanh_p, jp.logistic_p, jp.erf_p, jp.erfc_p, jp.sqrt_p, jp.rsqrt_p, jp.square_p,
-        jp.integer_pow_p, jp.pow_p, jp.abs_p, jp.sign_p, jp.select_n_p, jp.clamp_p, jp.gt_p, jp.ge_p, jp.lt_p,
-        jp.le_p, jp.eq_p, jp.ne_p, jp.and_p, jp.or_p, jp.not_p, jp.convert_element_type_p, jp.is_finite_p,
-        jp.stop_gradient_p, jp.acos_p, jp.acosh_p, jp.asin_p, jp.asinh_p, jp.atan_p, jp.atan2_p, jp.atanh_p, jp.cbrt_p,
-        jp.ceil_p, jp.cos_p, jp.cosh_p, jp.digamma_p, jp.erf_inv_p, jp.exp2_p, jp.floor_p, jp.lgamma_p, jp.nextafter_p,
-        jp.rem_p, jp.round_p, jp.sin_p, jp.sinh_p, jp.tan_p, jp.xor_p,
-    )
-)  # fmt: skip
-"""What a custom_jvp may be made of to be kept whole, as activations are: their derivative then stays the author's."""
-
-_POOLS = (jp.reduce_window_max_p.name, jp.reduce_window_min_p.name)
-
-_RANDOM = frozenset(
-    p.name for p in (jp.random_bits_p, jp.random_gamma_p, jp.threefry2x32_p, jp.rng_bit_generator_p, jp.rng_uniform_p)
-)
-"""Steps that make random numbers."""
 
 
 @dataclass(frozen=True)
@@ -192,16 +172,22 @@ def _called(eqn: jex.JaxprEqn) -> tuple[jex.Jaxpr, Sequence[Any]] | None:
         return None
     jaxpr = eqn.params[parameter]
     inner, consts = (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, jex.ClosedJaxpr) else (jaxpr, ())
-    if eqn.primitive is jp.custom_jvp_call_p and all(name in _ELEMENTWISE for name in _primitives(inner)):
+    if eqn.primitive is jp.custom_jvp_call_p and all(map(_may_be_inside, _primitives(inner))):
         return None
     return inner, consts
 
 
-def _primitives(jaxpr: jex.Jaxpr) -> Iterator[str]:
+def _may_be_inside(primitive: jex.Primitive) -> bool:
+    """Whether a custom_jvp may hold a step and be kept whole, so that its derivative stays the author's."""
+    facts = facts_of(primitive)
+    return facts is not None and facts.is_elementwise and primitive is not jp.name_p
+
+
+def _primitives(jaxpr: jex.Jaxpr) -> Iterator[jex.Primitive]:
     for eqn in jaxpr.eqns:
         called = eqn.params.get(_INLINED.get(eqn.primitive.name, ""))
         if called is None:
-            yield eqn.primitive.name
+            yield eqn.primitive
         else:
             yield from _primitives(called.jaxpr if isinstance(called, jex.ClosedJaxpr) else called)
 
@@ -294,7 +280,8 @@ def refuse_random(program: Program) -> None:
     Raises:
         UnsupportedPrimitiveError: it draws some.
     """
-    drawn = next((e for e in program.equations if e.primitive.name in _RANDOM), None)
+    known = ((equation, facts_of(equation.primitive)) for equation in program.equations)
+    drawn = next((equation for equation, facts in known if facts is not None and facts.action == "random"), None)
     if drawn is not None:
         raise UnsupportedPrimitiveError(
             f"the logits depend on random numbers (primitive '{drawn.primitive.name}'): dropout or stochastic depth is "
@@ -339,7 +326,8 @@ def body(equation: Equation) -> tuple[tuple[Equation, ...], tuple[Ref, ...], tup
 
 def is_elementwise(equation: Equation) -> bool:
     """Whether each element of the results depends on the same element of the operands alone."""
-    return equation.primitive is jp.custom_jvp_call_p or equation.primitive.name in _ELEMENTWISE
+    facts = facts_of(equation.primitive)
+    return facts is not None and facts.is_elementwise
 
 
 def runs_a_program(equation: Equation) -> bool:
@@ -364,7 +352,9 @@ def evaluate(equations: Sequence[Equation], known: dict[Ref, Any], output: Opera
 def _differentiable(equation: Equation, *args: Any) -> list[Any]:
     """As `bind`; a max pool with dilated windows, which JAX has no derivative of, by its taps."""
     params = equation.params
-    if equation.primitive.name not in _POOLS or set(params["window_dilation"]) == {1}:
+    if equation.primitive not in (jp.reduce_window_max_p, jp.reduce_window_min_p) or set(params["window_dilation"]) == {
+        1
+    }:
         return bind(equation, *args)
     (x,) = args
     largest = equation.primitive is jp.reduce_window_max_p

@@ -42,8 +42,9 @@ def apop(f: Model, layer: str | None = None, *, channel_axis: int = -1) -> Calla
 
     A smooth saturating function has no pieces: its pattern is the sign of its argument on the image, and it returns its
     limit on that side: sigmoid 1 or 0, tanh and erf 1 or -1. So GELU and SiLU, a value times such a function, become
-    ``where(x_image > 0, x, 0)`` too, softplus does, and an ELU gives its limit where it was off. Everything else (sums,
-    convolutions, normalisation, products, softmax) runs on the probe as usual, with its biases.
+    ``where(x_image > 0, x, 0)`` too, softplus does, an arctan is half of pi or -pi, and an ELU gives its limit where it
+    was off. Everything else (sums, convolutions, normalisation, products, softmax, a sine) runs on the probe as usual,
+    with its biases. A primitive of one's own must say what it keeps, by `register_rule(..., pattern=)`.
 
     With the images themselves as probe, a piecewise-linear network gives its ordinary logits, exactly.
 

@@ -4,8 +4,9 @@ Each value is known twice: on the images, which fixes the states, and on the pro
 a rule of its own here runs on the probe as usual; booleans and integers are states, and so always the images'.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -14,6 +15,8 @@ import numpy as np
 from jax import lax
 from jax.extend.core import primitives as jp
 
+from srd_jax.core.primitives import Limits, Pattern
+from srd_jax.core.registry import facts_of
 from srd_jax.core.tracing import Equation, Operand, Program, Ref, bind, body, runs_a_program
 from srd_jax.errors import UnsupportedPrimitiveError
 
@@ -21,9 +24,6 @@ __all__ = ["run_held", "switched"]
 
 Held = Callable[[Equation, Sequence[Any], Sequence[Any], Sequence[bool]], Any]
 """``(equation, on images, on probe, which operands depend on the images) -> result on the probe``."""
-
-_REFUSED = frozenset({jp.sort_p.name, jp.top_k_p.name, jp.cummax_p.name, jp.cummin_p.name, "reduce_window", "reduce"})
-"""Piecewise-linear steps whose states no rule here holds."""
 
 
 def run_held(program: Program, leaves: Sequence[Any], images: jax.Array, probe: jax.Array) -> jax.Array:
@@ -50,7 +50,9 @@ def run_held(program: Program, leaves: Sequence[Any], images: jax.Array, probe: 
 
 def switched(equation: Equation, images: jax.Array, probe: jax.Array) -> jax.Array:
     """What a pool or an extremum makes of a probe with the switches that it has on the images; linear in the probe."""
-    return _RULES[equation.primitive.name](equation, [images], [probe], [True])
+    state = _state_of(equation)
+    assert state is not None
+    return state(equation, [images], [probe], [True])
 
 
 def _run(equations: Sequence[Equation], on_images: dict[Ref, Any], on_probe: dict[Ref, Any]) -> None:
@@ -76,9 +78,9 @@ def _run(equations: Sequence[Equation], on_images: dict[Ref, Any], on_probe: dic
 
 
 def _hold(equation: Equation, images: Sequence[Any], probes: Sequence[Any], moving: Sequence[bool]) -> Sequence[Any]:
-    name = equation.primitive.name
-    if name in _RULES:
-        return [_RULES[name](equation, images, probes, moving)]
+    state = _state_of(equation)
+    if state is not None:
+        return [state(equation, images, probes, moving)]
     whole = body(equation)
     if whole is not None:
         equations, arguments, outputs = whole
@@ -86,10 +88,17 @@ def _hold(equation: Equation, images: Sequence[Any], probes: Sequence[Any], movi
         ahead = {ref: p for ref, p, own in zip(arguments, probes, moving, strict=True) if own}
         _run(equations, inner, ahead)
         return [ahead.get(o, inner[o]) if isinstance(o, int) else o.value for o in outputs]
-    if runs_a_program(equation) or name in _REFUSED:
+    facts = facts_of(equation.primitive)
+    at = f"It is at {equation.where}" + (f", in {equation.scope}" if equation.scope else "")
+    if facts is not None and facts.pattern == "unknown":
         raise UnsupportedPrimitiveError(
-            f"the states inside primitive '{name}' cannot be held: it is a loop, a branch or an ordering that depends "
-            f"on the images. It is at {equation.where}" + (f", in {equation.scope}" if equation.scope else "")
+            f"what primitive '{equation.primitive.name}' keeps under an activation pattern is unknown: register "
+            f"its rule with pattern=. {at}"
+        )
+    if runs_a_program(equation) or (facts is not None and facts.pattern == "refused"):
+        raise UnsupportedPrimitiveError(
+            f"the states inside primitive '{equation.primitive.name}' cannot be held: it is a loop, a branch or an "
+            f"ordering that depends on the images. {at}"
         )
     return bind(equation, *probes)
 
@@ -126,12 +135,14 @@ def _steps(equation: Equation, images: Sequence[Any], probes: Sequence[Any], mov
     return bind(equation, *images)[0]
 
 
-def _limits(low: float, high: float) -> Held:
-    """A function that saturates at ``high`` for positive arguments and at ``low`` for others."""
+def _limits(limits: Limits) -> Held:
+    """A function that saturates, at zero at the smaller limit."""
+    falls = limits.positive < limits.negative
 
     def hold(equation: Equation, images: Sequence[Any], probes: Sequence[Any], moving: Sequence[bool]) -> jax.Array:
         del equation, moving
-        return jnp.where(images[0] > 0, jnp.asarray(high, probes[0].dtype), jnp.asarray(low, probes[0].dtype))
+        negative, positive = (jnp.asarray(limit, probes[0].dtype) for limit in limits)
+        return jnp.where(images[0] < 0, negative, positive) if falls else jnp.where(images[0] > 0, positive, negative)
 
     return hold
 
@@ -183,23 +194,24 @@ def _pool(equation: Equation, images: Sequence[Any], probes: Sequence[Any], movi
     return value
 
 
-_RULES: dict[str, Held] = {
-    jp.max_p.name: _larger,
-    jp.min_p.name: _smaller,
-    jp.clamp_p.name: _clamp,
-    jp.abs_p.name: _abs,
-    jp.sign_p.name: _steps,
-    jp.floor_p.name: _steps,
-    jp.ceil_p.name: _steps,
-    jp.round_p.name: _steps,
-    jp.logistic_p.name: _limits(0, 1),
-    jp.tanh_p.name: _limits(-1, 1),
-    jp.erf_p.name: _limits(-1, 1),
-    jp.erfc_p.name: lambda equation, images, probes, moving: _limits(0, 2)(equation, [-images[0]], probes, moving),
-    jp.expm1_p.name: _expm1,
-    jp.reduce_max_p.name: _extremum,
-    jp.reduce_min_p.name: _extremum,
-    jp.reduce_window_max_p.name: _pool,
-    jp.reduce_window_min_p.name: _pool,
-}
-"""How a step keeps its state, by primitive."""
+_STATES: Mapping[Pattern, Held] = MappingProxyType(
+    {
+        "larger": _larger,
+        "smaller": _smaller,
+        "clamp": _clamp,
+        "sign": _abs,
+        "constant": _steps,
+        "expm1": _expm1,
+        "extremum": _extremum,
+        "switches": _pool,
+    }
+)
+"""How a step keeps its state, by what it keeps."""
+
+
+def _state_of(equation: Equation) -> Held | None:
+    """How a step keeps its state, None where it keeps none or cannot."""
+    facts = facts_of(equation.primitive)
+    if facts is None:
+        return None
+    return _limits(facts.pattern) if isinstance(facts.pattern, Limits) else _STATES.get(facts.pattern)

@@ -20,6 +20,7 @@ from jax.extend.core import primitives as jp
 
 from srd_jax.core.activations import Activations
 from srd_jax.core.layout import Layout
+from srd_jax.core.registry import facts_of
 from srd_jax.core.rules.arithmetic import gates
 from srd_jax.core.sharing import Bias, Relevance, accumulator
 from srd_jax.core.tracing import Equation, Operand, Program, Ref, bind, is_elementwise
@@ -28,25 +29,7 @@ from srd_jax.patterns.frozen_pattern import switched
 
 __all__ = ["Neurons", "refuse"]
 
-_SELECTIONS = frozenset({
-    jp.reshape_p.name, jp.squeeze_p.name, jp.transpose_p.name, jp.broadcast_in_dim_p.name, jp.slice_p.name,
-    jp.rev_p.name, jp.concatenate_p.name, jp.convert_element_type_p.name, jp.reduce_precision_p.name, jp.copy_p.name,
-    jp.name_p.name, jp.stop_gradient_p.name, jp.gather_p.name, jp.dynamic_slice_p.name, jp.pad_p.name, "split",
-    "expand_dims", "stack", "tile", "optimization_barrier", "device_put", "sharding_constraint",
-})  # fmt: skip
-_SAME = frozenset({
-    jp.name_p.name, jp.copy_p.name, jp.stop_gradient_p.name, "optimization_barrier", "device_put",
-    "sharding_constraint",
-})  # fmt: skip
-_MIXES = frozenset(
-    p.name for p in (jp.conv_general_dilated_p, jp.dot_general_p, jp.reduce_sum_p, jp.reduce_window_sum_p, jp.cumsum_p)
-)
-_POOLS = frozenset(p.name for p in (jp.reduce_window_max_p, jp.reduce_window_min_p, jp.reduce_max_p, jp.reduce_min_p))
-_SUMS = frozenset({jp.add_p.name, jp.sub_p.name, "add_any"})
-_SCALES = frozenset({jp.mul_p.name, jp.div_p.name, jp.neg_p.name})
-
-
-Kind = Literal["select", "mix", "pool", "shift", "sum", "scale", "bend"]
+Effect = Literal["select", "mix", "pool", "shift", "sum", "scale", "bend"]
 Function = Callable[..., list[jax.Array]]
 
 
@@ -84,7 +67,7 @@ class Neurons:
     bias: Bias
     relevance: Relevance
     ends: frozenset[Ref]
-    _kinds: dict[Ref, tuple[Kind, list[int]]] = field(default_factory=dict)
+    _effects: dict[Ref, tuple[Effect, list[int]]] = field(default_factory=dict)
     _open: dict[Ref, Open] = field(default_factory=dict)
     _closed: dict[Ref, Open] = field(default_factory=dict)
 
@@ -114,22 +97,22 @@ class Neurons:
     # --- forward -----------------------------------------------------------------------------------------------------
 
     def _forward(self, equation: Equation) -> None:
-        kind, moving = self._kinds[equation.results[0]] = self._kind(equation)
+        effect, moving = self._effects[equation.results[0]] = self._effect(equation)
         operands = [equation.operands[place] for place in moving]
         opens = any(operand in self._open for operand in operands)
-        if kind == "mix" or (kind == "select" and (opens or equation.primitive is jp.pad_p)):
+        if effect == "mix" or (effect == "select" and (opens or equation.primitive is jp.pad_p)):
             known = [self._of(operand) for operand in operands]
             sizes = self._run(equation, moving, jnp.abs)(*(each.size for each in known))
             counts = self._run(equation, moving, jnp.ones_like)(*(each.number for each in known))
             made = [Open(*pair) for pair in zip(sizes, counts, strict=True)]
-        elif kind == "sum":
+        elif effect == "sum":
             left, right = (self._of(operand) for operand in operands)
             made = [Open(left.size + right.size, left.number + right.number)]
-        elif kind == "scale" and opens:
+        elif effect == "scale" and opens:
             (known_one,) = (self._of(operand) for operand in operands)
             (size,) = self._run(equation, moving)(known_one.size)
             made = [Open(jnp.abs(size), jnp.broadcast_to(known_one.number, size.shape))]
-        elif kind == "shift" and opens:
+        elif effect == "shift" and opens:
             shape = equation.out_shapes[0].shape
             made = [Open(*(jnp.broadcast_to(x, shape) for x in self._of(operands[0])))]
         else:
@@ -137,7 +120,7 @@ class Neurons:
         for ref, each in zip(equation.results, made, strict=False):
             ends = ref in self.ends or equation.primitive is jp.name_p or self.program.uses.get(ref) != 1
             (self._closed if ends else self._open)[ref] = each
-        if kind in ("bend", "pool"):
+        if effect in ("bend", "pool"):
             for operand in operands:
                 if isinstance(operand, int) and operand in self._open:
                     self._closed[operand] = self._open.pop(operand)
@@ -176,27 +159,27 @@ class Neurons:
                 add(operand, self._value(operand) * factor + rest)
 
         result = equation.results[0]
-        kind, moving = self._kinds[result]
+        effect, moving = self._effects[result]
         operands = [equation.operands[place] for place in moving]
-        if kind == "bend":
+        if effect == "bend":
             source = operands[0] if len(moving) == 1 else self._activations.before(result)
             if source is None:
                 refuse(equation, "it joins values in a way that is neither an activation nor a gate")
             add(source, relevance[result])
-        elif kind == "pool":
+        elif effect == "pool":
             value = self._value(operands[0])
             (back,) = _pull(lambda probe: switched(equation, value, probe), [value])(relevance[result])
             add(operands[0], back)
-        elif kind == "select":
+        elif effect == "select":
             self._unselect(equation, relevance, messages, add, give)
         elif result not in messages:
             add(operands[0], relevance[result])  # a closed value, scaled or shifted: its one contributor
-        elif kind == "mix":
+        elif effect == "mix":
             give(operands[0], self._unmix(equation, moving, messages[result]))
-        elif kind == "sum":
+        elif effect == "sum":
             for operand, part in zip(operands, self._unsum(equation, messages[result]), strict=True):
                 give(operand, part)
-        elif kind == "scale":
+        elif effect == "scale":
             (factor,) = _pull(self._run(equation, moving), [self._value(operands[0])])([messages[result].factor])
             give(operands[0], messages[result]._replace(factor=factor))
         else:
@@ -211,7 +194,7 @@ class Neurons:
         give: Callable[[Operand, Message], None],
     ) -> None:
         """Hand back to every place what was selected from it."""
-        _, moving = self._kinds[equation.results[0]]
+        _, moving = self._effects[equation.results[0]]
         operands = [equation.operands[place] for place in moving]
         pull = _pull(self._run(equation, moving, jnp.zeros_like), [self._value(operand) for operand in operands])
 
@@ -269,26 +252,29 @@ class Neurons:
 
     # --- equations ---------------------------------------------------------------------------------------------------
 
-    def _kind(self, equation: Equation) -> tuple[Kind, list[int]]:
+    def _effect(self, equation: Equation) -> tuple[Effect, list[int]]:
         """What an equation does to the neurons, and the places of the operands that it does it to."""
-        name, own = equation.primitive.name, self.program.from_image
+        facts, own = facts_of(equation.primitive), self.program.from_image
+        action = "other" if facts is None else facts.action
         moving = [i for i, operand in enumerate(equation.operands) if isinstance(operand, int) and operand in own]
-        kind: Kind
-        if name in _SELECTIONS:
-            kind = "select"
-        elif name in _POOLS:
-            kind = "pool"
-        elif name in _MIXES and len(moving) == 1:
-            kind = "mix"
-        elif name in _SUMS:
-            kind = "shift" if len(moving) == 1 else "sum"
-        elif name in _SCALES and (place := self._scaled(equation, moving)) is not None:
-            kind, moving = "scale", [place]
+        effect: Effect
+        if action in ("identity", "selection"):
+            effect = "select"
+        elif action == "pool":
+            effect = "pool"
+        elif action == "mixing" and len(moving) == 1:
+            effect = "mix"
+        elif action == "sum":
+            effect = "shift" if len(moving) == 1 else "sum"
+        elif action == "scale" and (place := self._scaled(equation, moving)) is not None:
+            effect, moving = "scale", [place]
         elif is_elementwise(equation):
-            kind = "bend"
+            effect = "bend"
+        elif action == "unknown":
+            refuse(equation, "what it does is unknown: register its rule with action=")
         else:
             refuse(equation, "there is no rule for single neurons")
-        return kind, moving
+        return effect, moving
 
     def _scaled(self, equation: Equation, moving: list[int]) -> int | None:
         """The factor that is scaled; of two that depend on the images the other, a gate or a norm, is held."""
@@ -308,7 +294,8 @@ class Neurons:
         self, equation: Equation, moving: list[int], change: Callable[[jax.Array], jax.Array] = lambda x: x
     ) -> Function:
         """An equation as a linear function of some operands, its other ones changed, as their sizes are."""
-        selects = equation.primitive.name in _SELECTIONS and equation.primitive is not jp.pad_p
+        selects = self._effects[equation.results[0]][0] == "select" and equation.primitive is not jp.pad_p
+        hands_on = _hands_on(equation)
 
         def run(*xs: jax.Array) -> list[jax.Array]:
             given = iter(xs)
@@ -322,7 +309,7 @@ class Neurons:
                 else:
                     fixed = self.values[operand] if isinstance(operand, int) else operand.value
                     args.append(fixed if selects else change(jnp.asarray(fixed)))
-            made = args if equation.primitive.name in _SAME else bind(equation, *args)
+            made = args if hands_on else bind(equation, *args)
             return [x.astype(accumulator(x.dtype)) for x in made]
 
         return run
@@ -342,6 +329,13 @@ def refuse(equation: Equation, why: str) -> NoReturn:
         f"no sharing ratios of single neurons for primitive '{equation.primitive.name}': {why}. It is at "
         f"{equation.where}" + (f", in {equation.scope}" if equation.scope else "") + '. Use unit="vector"'
     )
+
+
+def _hands_on(equation: Equation) -> bool:
+    """Whether a step is the identity, in type too."""
+    facts = facts_of(equation.primitive)
+    same = [shape.dtype for shape in equation.shapes] == [shape.dtype for shape in equation.out_shapes]
+    return facts is not None and facts.action == "identity" and same
 
 
 def _pull(fn: Callable[..., object], like: Sequence[jax.Array]) -> Callable[..., list[jax.Array]]:

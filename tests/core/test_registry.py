@@ -19,7 +19,7 @@ IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 2, 4)), jnp.flo
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch):
     """What a test registers ends with it."""
-    monkeypatch.setattr(registry, "_rules", dict(registry._rules))
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_a_rule_is_held_to_its_equation(spoil, said):
         return spoil(value)
 
     srd.register_rule("tanh")(rule)
-    with pytest.raises(srd.ShapeError, match=f"the sharing rule of primitive 'tanh' returned {said}"):
+    with pytest.raises(srd.ShapeError, match=f"the sharing rule tests.*rule of primitive 'tanh' returned {said}"):
         srd.decompose(pooled(jnp.tanh))(None, IMAGES)
 
 

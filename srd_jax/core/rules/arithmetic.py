@@ -17,7 +17,7 @@ from srd_jax.core.tracing import Equation, bind
 from srd_jax.core.values import Map, Sum, Value, extend, joined, open_sum
 
 
-@register_rule(jp.add_p, "add_any", jp.sub_p)
+@register_rule(jp.add_p, "add_any", jp.sub_p, action="sum")
 def add(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """A sum of branches joins their terms: X_j = sum_i vhat_{i->j} + b. A constant is bias."""
     left, right = spread(equation, operands)
@@ -45,7 +45,7 @@ def add_constant(value: Value, array: jax.Array, *, only_in_padding: bool = Fals
     return replace(open_sum(value), array=array, biased=True, only_in_padding=only_in_padding)
 
 
-@register_rule(jp.mul_p)
+@register_rule(jp.mul_p, action="scale")
 def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """A constant scales; of two values that depend on the images, the gate is held fixed."""
     left, right = spread(equation, operands)
@@ -65,7 +65,7 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
     return _two_maps(interpreter, equation)
 
 
-@register_rule(jp.div_p)
+@register_rule(jp.div_p, action="scale")
 def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """Division by a constant scales; a denominator that depends on the images is held fixed, as a gate is."""
     left, right = spread(equation, operands)

@@ -42,7 +42,7 @@ def selection(interpreter: Interpreter, value: Value, *, other_channels: bool = 
     return Term(value, value.array, value.layout), value.array, False
 
 
-@register_rule(jp.conv_general_dilated_p)
+@register_rule(jp.conv_general_dilated_p, action="mixing")
 def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A convolution with constant kernels, of any rank, stride, padding, dilation and number of groups.
 

@@ -17,7 +17,7 @@ from srd_jax.core.tracing import Equation, bind
 from srd_jax.core.values import Map, Mix, Sum, Value, extend, mixed
 
 
-@register_rule(jp.dot_general_p)
+@register_rule(jp.dot_general_p, action="mixing")
 def dot_general(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A product with constant weights that contracts channels, or all positions together."""
     left, right = operands

@@ -23,7 +23,7 @@ from srd_jax.core.tracing import Equation, bind
 from srd_jax.core.values import Map, Mix, Sum, Switches, Term, Value, extend, mixed, pooled_again, restructure
 
 
-@register_rule(jp.reduce_window_max_p)
+@register_rule(jp.reduce_window_max_p, action="pool", pattern="switches")
 def max_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """A channel of the pooled PFV comes from one position, the first maximum in row-major order.
 
@@ -94,7 +94,7 @@ def _first_maximum(x: jax.Array, window: SlidingWindow) -> tuple[jax.Array, jax.
     return highest, lax.stop_gradient(index)
 
 
-@register_rule(jp.reduce_max_p)
+@register_rule(jp.reduce_max_p, action="pool", pattern="extremum")
 def reduce_max(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """Over channels a function of one PFV, over positions a global max pool."""
     value, axes = operands[0], equation.params["axes"]
@@ -108,7 +108,7 @@ def reduce_max(interpreter: Interpreter, equation: Equation, operands: Sequence[
     return restructure(pooled, lambda x, _: jnp.squeeze(x, axes), without(pooled.layout, axes))
 
 
-@register_rule(jp.reduce_window_sum_p)
+@register_rule(jp.reduce_window_sum_p, action="mixing", averages=True)
 def sum_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """An average pool is a sum over windows, then a division by the count."""
     value = operands[0]
@@ -136,7 +136,8 @@ def _summed(
     return mixed(term, bind(equation, operand)[0], *pool(term.layout), biased=biased)
 
 
-@register_rule(jp.reduce_window_min_p, "reduce_window")
+@register_rule(jp.reduce_window_min_p, action="pool", pattern="switches")
+@register_rule("reduce_window", action="other", pattern="refused")
 def other_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
     """Other windowed reductions, over channels only."""
     if _windows(interpreter, equation, operands[0].layout):
@@ -181,7 +182,7 @@ def _windows(interpreter: Interpreter, equation: Equation, layout: Layout) -> di
     return on_positions
 
 
-@register_rule(jp.reduce_sum_p)
+@register_rule(jp.reduce_sum_p, action="mixing", averages=True)
 def reduce_sum(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Over channels position-wise; over positions (a global average pool) every position contributes.
 

@@ -4,6 +4,7 @@ Activations, normalisation over channels, casts and names. A linear one keeps an
 """
 
 from collections.abc import Sequence
+from math import pi
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from jax.extend.core import primitives as jp
 from srd_jax.core import layout as lay
 from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import CHANNEL, COPY, Layout
+from srd_jax.core.primitives import Limits
 from srd_jax.core.registry import register_rule
 from srd_jax.core.tracing import Equation, bind
 from srd_jax.core.values import Map, Sum, Value, broadcast, extend, restructure
@@ -20,13 +22,23 @@ from srd_jax.core.values import Map, Sum, Value, broadcast, extend, restructure
 __all__ = ["positionwise", "reduce_channels"]
 
 
+@register_rule(jp.stop_gradient_p, action="identity")
+@register_rule(jp.max_p, action="elementwise", pattern="larger")
+@register_rule(jp.min_p, action="elementwise", pattern="smaller")
+@register_rule(jp.clamp_p, action="elementwise", pattern="clamp")
+@register_rule(jp.abs_p, action="elementwise", pattern="sign")
+@register_rule(jp.sign_p, jp.floor_p, jp.ceil_p, jp.round_p, action="elementwise", pattern="constant")
+@register_rule(jp.logistic_p, action="elementwise", pattern=Limits(0, 1))
+@register_rule(jp.tanh_p, jp.erf_p, action="elementwise", pattern=Limits(-1, 1))
+@register_rule(jp.erfc_p, action="elementwise", pattern=Limits(2, 0))
+@register_rule(jp.atan_p, action="elementwise", pattern=Limits(-pi / 2, pi / 2))
+@register_rule(jp.expm1_p, action="elementwise", pattern="expm1")
 @register_rule(
-    jp.abs_p, jp.acos_p, jp.acosh_p, jp.and_p, jp.asin_p, jp.asinh_p, jp.atan2_p, jp.atan_p, jp.atanh_p, jp.cbrt_p,
-    jp.ceil_p, jp.clamp_p, jp.cos_p, jp.cosh_p, jp.custom_jvp_call_p, jp.eq_p, jp.erf_inv_p, jp.erf_p, jp.erfc_p,
-    jp.exp2_p, jp.exp_p, jp.expm1_p, jp.floor_p, jp.ge_p, jp.gt_p, jp.integer_pow_p, jp.is_finite_p, jp.le_p,
-    jp.lgamma_p, jp.digamma_p, jp.log1p_p, jp.log_p, jp.logistic_p, jp.lt_p, jp.max_p, jp.min_p, jp.ne_p,
-    jp.nextafter_p, jp.not_p, jp.or_p, jp.pow_p, jp.rem_p, jp.round_p, jp.rsqrt_p, jp.select_n_p, jp.sign_p, jp.sin_p,
-    jp.sinh_p, jp.sqrt_p, jp.square_p, jp.stop_gradient_p, jp.tan_p, jp.tanh_p, jp.xor_p,
+    jp.acos_p, jp.acosh_p, jp.and_p, jp.asin_p, jp.asinh_p, jp.atan2_p, jp.atanh_p, jp.cbrt_p, jp.cos_p, jp.cosh_p,
+    jp.custom_jvp_call_p, jp.digamma_p, jp.eq_p, jp.erf_inv_p, jp.exp2_p, jp.exp_p, jp.ge_p, jp.gt_p, jp.integer_pow_p,
+    jp.is_finite_p, jp.le_p, jp.lgamma_p, jp.log1p_p, jp.log_p, jp.lt_p, jp.ne_p, jp.nextafter_p, jp.not_p, jp.or_p,
+    jp.pow_p, jp.rem_p, jp.rsqrt_p, jp.select_n_p, jp.sin_p, jp.sinh_p, jp.sqrt_p, jp.square_p, jp.tan_p, jp.xor_p,
+    action="elementwise", pattern="probe",
 )  # fmt: skip
 def positionwise(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
     """Any elementwise function of one PFV map (and constants): it closes an open sum and stays on the map's node.
@@ -62,7 +74,7 @@ def same_node(interpreter: Interpreter, maps: Sequence[Map]) -> int | None:
     return roots.pop() if len(roots) == 1 else None
 
 
-@register_rule(jp.neg_p)
+@register_rule(jp.neg_p, action="scale")
 def negative(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """-x is linear."""
     del interpreter
@@ -71,7 +83,8 @@ def negative(interpreter: Interpreter, equation: Equation, operands: Sequence[An
     )
 
 
-@register_rule(jp.convert_element_type_p, jp.reduce_precision_p, jp.copy_p, jp.sharding_constraint_p, jp.device_put_p)
+@register_rule(jp.convert_element_type_p, action="identity", rearranges=True)
+@register_rule(jp.reduce_precision_p, jp.copy_p, jp.sharding_constraint_p, jp.device_put_p, action="identity")
 def cast(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """Casts between floating types, copies and placements are the identity; a max pool stays lazy through them."""
     dtype = equation.out_shapes[0].dtype
@@ -85,22 +98,24 @@ def cast(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) 
     return restructure(operands[0], convert, operands[0].layout)
 
 
-@register_rule("optimization_barrier", "pvary", "reshard")
+@register_rule("optimization_barrier", "pvary", "reshard", action="identity")
 def barrier(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Any]:
     """The identity on each operand, wherever it lies."""
     del interpreter, equation
     return list(operands)
 
 
-@register_rule(jp.name_p)
+@register_rule(jp.name_p, action="identity")
 def name(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """`jax.ad_checkpoint.checkpoint_name` names a PFV map."""
     return interpreter.name(operands[0], equation.params["name"])
 
 
 @register_rule(
-    jp.reduce_min_p, jp.reduce_prod_p, jp.reduce_and_p, jp.reduce_or_p, jp.reduce_xor_p, jp.argmax_p, jp.argmin_p
-)
+    jp.reduce_prod_p, jp.reduce_and_p, jp.reduce_or_p, jp.reduce_xor_p, jp.argmax_p, jp.argmin_p,
+    action="other", pattern="probe",
+)  # fmt: skip
+@register_rule(jp.reduce_min_p, action="pool", pattern="extremum")
 def reduce_channels(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
     """Any reduction over channels is a function of one PFV at a time."""
     value = interpreter.close(operands[0])
@@ -110,7 +125,9 @@ def reduce_channels(interpreter: Interpreter, equation: Equation, operands: Sequ
     return [Map(array, layout, value.node) for array in bind(equation, value.array)]
 
 
-@register_rule(jp.cumsum_p, jp.cumprod_p, jp.cummax_p, jp.cummin_p, jp.cumlogsumexp_p)
+@register_rule(jp.cumsum_p, action="mixing")
+@register_rule(jp.cumprod_p, jp.cumlogsumexp_p, action="other", pattern="probe")
+@register_rule(jp.cummax_p, jp.cummin_p, action="other", pattern="refused")
 def cumulate(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Map:
     """Cumulative functions over channels."""
     value = interpreter.close(operands[0])

@@ -26,7 +26,7 @@ from srd_jax.core.tracing import Equation
 from srd_jax.core.values import Map, Sum, Value, copied_axes, extend, joined, open_sum, restructure, select
 
 
-@register_rule(jp.reshape_p)
+@register_rule(jp.reshape_p, action="selection", rearranges=True)
 def reshape(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A row-major reshape; positions and channels may share an axis afterwards, as in a flatten."""
     if equation.params["dimensions"] is not None:
@@ -36,7 +36,7 @@ def reshape(interpreter: Interpreter, equation: Equation, operands: Sequence[Any
     return restructure(value, lambda x, _: jnp.reshape(x, shape), lay.reshape(value.layout, shape))
 
 
-@register_rule(jp.squeeze_p)
+@register_rule(jp.squeeze_p, action="selection", rearranges=True)
 def squeeze(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Axes of extent 1 go."""
     del interpreter
@@ -44,7 +44,7 @@ def squeeze(interpreter: Interpreter, equation: Equation, operands: Sequence[Any
     return restructure(value, lambda x, _: jnp.squeeze(x, axes), without(value.layout, axes))
 
 
-@register_rule(jp.transpose_p)
+@register_rule(jp.transpose_p, action="selection", rearranges=True)
 def transpose(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Axes change places and keep their meaning."""
     del interpreter
@@ -53,7 +53,7 @@ def transpose(interpreter: Interpreter, equation: Equation, operands: Sequence[A
     return restructure(value, lambda x, _: jnp.transpose(x, order), layout)
 
 
-@register_rule(jp.broadcast_in_dim_p)
+@register_rule(jp.broadcast_in_dim_p, action="selection", rearranges=True)
 def broadcast(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """New extents repeat a value: they are positions or channels only once another operand says so."""
     del interpreter
@@ -65,7 +65,7 @@ def broadcast(interpreter: Interpreter, equation: Equation, operands: Sequence[A
     return restructure(value, lambda x, _: lax.broadcast_in_dim(x, shape, places), tuple(layout))
 
 
-@register_rule(jp.slice_p)
+@register_rule(jp.slice_p, action="selection", averages=True)
 def slice_(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Positions (strided ones too) or channels are left out."""
     del interpreter
@@ -75,7 +75,7 @@ def slice_(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     return _sliced(value, list(zip(starts, limits, strides, strict=True)))
 
 
-@register_rule("split")
+@register_rule("split", action="selection", averages=True)
 def split(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Value]:
     """Slices along one axis."""
     value, axis = operands[0], equation.params["axis"]
@@ -121,7 +121,7 @@ def _resized(layout: Layout, axis: int, size: int) -> lay.Axis:
     return (Dim(layout[axis][0].kind, size),)
 
 
-@register_rule(jp.rev_p)
+@register_rule(jp.rev_p, action="selection")
 def flip(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Positions or channels in reverse order."""
     value, axes = operands[0], equation.params["dimensions"]
@@ -133,7 +133,7 @@ def flip(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) 
     return select(value, lambda x, _: lax.rev(x, axes), value.layout, step)
 
 
-@register_rule(jp.pad_p)
+@register_rule(jp.pad_p, action="selection")
 def pad(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Zeros around positions or channels; another constant is bias, and -inf is what a max pool never chooses."""
     value, fill = operands
@@ -171,13 +171,13 @@ def pad(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -
     return add_constant(result, whole, only_in_padding=only_in_padding)
 
 
-@register_rule(jp.concatenate_p)
+@register_rule(jp.concatenate_p, action="selection")
 def concatenate(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A sum of embedded operands: along channels X = (v_a, 0) + (0, v_b), along positions maps side by side."""
     return _joined(interpreter, equation, operands, equation.params["dimension"])
 
 
-@register_rule("stack")
+@register_rule("stack", action="selection")
 def stack(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """A concatenation along a new axis, which runs over channels."""
     axis = equation.params["axis"]
@@ -191,7 +191,7 @@ def stack(interpreter: Interpreter, equation: Equation, operands: Sequence[Any])
     return _joined(interpreter, equation, [lifted(x) for x in operands], axis)
 
 
-@register_rule("tile")
+@register_rule("tile", action="selection")
 def tile(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Channels repeated block by block."""
     value, repeats = operands[0], equation.params["reps"]

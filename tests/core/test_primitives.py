@@ -1,0 +1,127 @@
+"""What is known of primitives is said once, and everything that asks hears the same."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.extend.core import Primitive
+from jax.extend.core import primitives as jp
+from jax.interpreters import ad, batching, mlir
+
+import srd_jax as srd
+from srd_jax import extend
+from srd_jax.core import registry
+from tests.compiling import QUICK
+
+IMAGES = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
+KERNEL = np.random.default_rng(1).normal(size=(3, 3, 3, 4))
+ACTIVATIONS = {
+    "sin": jnp.sin, "cos": jnp.cos, "cbrt": jnp.cbrt, "atan": jnp.atan, "sinh": jnp.sinh, "asinh": jnp.asinh,
+    "exp2": jnp.exp2, "square": jnp.square, "lgamma": lambda x: lax.lgamma(2 + jnp.abs(x)), "gelu": jax.nn.gelu,
+    "mish": jax.nn.mish, "hard tanh": jax.nn.hard_tanh, "times its sine": lambda x: x * jnp.sin(x),
+    "custom_jvp": jax.custom_jvp(lambda x: jnp.cbrt(jnp.sin(x))),
+}  # fmt: skip
+ACTIVATIONS["custom_jvp"].defjvp(lambda p, t: (jnp.cbrt(jnp.sin(p[0])), t[0]))
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    with jax.enable_x64(True):
+        yield
+
+
+def network(activation):
+    def f(_, images):
+        x = lax.conv_general_dilated(images, KERNEL, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return activation(x + 0.3).mean((1, 2))
+
+    return f
+
+
+def explained(f, **options):
+    return np.asarray(jax.jit(srd.explain(f, contrast=None, **options), compiler_options=QUICK)((), IMAGES, 1))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_elementwise_function_is_an_activation(name):
+    f = network(ACTIVATIONS[name])
+    logits = f((), IMAGES)[:, 1]
+    pre, post, scalar = (explained(f, **options) for options in ({}, {"relevance": "post"}, {"unit": "scalar"}))
+    for heat in (pre, post, scalar):
+        np.testing.assert_allclose(heat.sum((1, 2)), logits, atol=1e-10)
+    assert np.abs(pre - post).max() > 1e-4
+    assert np.abs(pre - scalar).max() > 1e-4
+
+
+def test_every_primitive_with_a_rule_says_what_it_is():
+    facts = {name: entry.facts for name, entry in registry._entries.items()}
+    assert [name for name, known in facts.items() if "unknown" in (known.action, known.pattern)] == []
+    linear = ("identity", "selection", "mixing", "sum", "scale", "random")
+    assert [name for name, known in facts.items() if known.action in linear and known.pattern != "probe"] == []
+    assert facts["max"].pattern == "larger"
+    assert facts["atan"].pattern == extend.Limits(-np.pi / 2, np.pi / 2)
+
+
+@pytest.fixture
+def cube():
+    """A primitive nobody has heard of: x ** 3."""
+    primitive = Primitive("cube")
+    primitive.def_abstract_eval(lambda x: x)
+    primitive.def_impl(lambda x: x**3)
+    mlir.register_lowering(primitive, mlir.lower_fun(lambda x: x**3, multiple_results=False))
+    ad.defjvp(primitive, lambda g, x: 3 * x**2 * g)
+    batching.defvectorized(primitive)
+    return primitive
+
+
+def test_an_activation_of_ones_own_works_everywhere(cube):
+    extend.register_rule(cube, pattern="probe")(extend.positionwise)
+    ours, jaxs = network(cube.bind), network(lambda x: x**3)
+    for options in ({}, {"relevance": "post"}, {"unit": "scalar"}, {"recursion": False}):
+        np.testing.assert_allclose(explained(ours, **options), explained(jaxs, **options), atol=1e-12)
+    probe = np.ones_like(IMAGES)
+    np.testing.assert_allclose(srd.apop(ours)((), IMAGES, probe), ours((), probe), atol=1e-12)
+
+
+def test_what_was_not_said_is_refused_where_it_is_needed(cube):
+    def rule(interpreter, equation, operands):
+        return extend.positionwise(interpreter, equation, operands)
+
+    extend.register_rule(cube)(rule)
+    f = network(cube.bind)
+    np.testing.assert_allclose(explained(f).sum((1, 2)), f((), IMAGES)[:, 1], atol=1e-10)
+    for options in ({"relevance": "post"}, {"unit": "scalar"}):
+        with pytest.raises(srd.UnsupportedPrimitiveError, match=r"'cube'.*register its rule with action="):
+            explained(f, **options)
+    with pytest.raises(srd.UnsupportedPrimitiveError, match=r"'cube'.*register its rule with pattern="):
+        srd.apop(f)((), IMAGES, 1.0)
+    extend.register_rule(cube, action="elementwise", pattern=extend.Limits(-1, 1))(rule)
+    np.testing.assert_allclose(explained(f, relevance="post"), explained(network(lambda x: x**3), relevance="post"))
+    np.testing.assert_allclose(srd.apop(f)((), IMAGES, 1.0), network(jnp.sign)((), IMAGES), atol=1e-12)
+
+
+def test_a_selection_of_ones_own_works_for_single_neurons():
+    """`jax.lax.dynamic_slice` is known as a selection, and has no rule."""
+
+    def cropped(images):
+        x = lax.conv_general_dilated(images, KERNEL, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jax.nn.relu(lax.dynamic_slice(x + 0.1, (0, 1, 1, 0), (2, 2, 3, 4))).mean((1, 2))
+
+    def crop(interpreter, equation, operands):
+        value, layout = operands[0], [*operands[0].layout]
+        for axis in (1, 2):
+            (dim,) = layout[axis]
+            layout[axis] = (extend.layout.Dim(dim.kind, equation.params["slice_sizes"][axis]),)
+        step = extend.Slice(((1, 3, 1), (1, 4, 1)))
+        return extend.select(value, lambda x, _: x[:, 1:3, 1:4], tuple(layout), step)
+
+    extend.register_rule(jp.dynamic_slice_p)(crop)
+    for options in ({}, {"unit": "scalar"}):
+        heat = explained(lambda _, images: cropped(images), **options)
+        np.testing.assert_allclose(heat.sum((1, 2)), cropped(IMAGES)[:, 1], atol=1e-10)
+
+
+def test_what_is_published_is_there():
+    assert all(hasattr(extend, name) for name in extend.__all__)
