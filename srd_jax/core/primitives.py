@@ -1,7 +1,7 @@
 """What is known of a JAX primitive beside its sharing rule; it is said once, where the rule is registered."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 __all__ = ["Action", "Facts", "Limits", "Pattern"]
 
@@ -20,6 +20,9 @@ Action = Literal["identity", "selection", "mixing", "pool", "sum", "scale", "ele
 """
 
 
+_ACTIONS: tuple[str, ...] = get_args(Action)
+
+
 class Limits(NamedTuple):
     """The values that a function of one argument saturates at, for negative and for positive ones; at 0 the smaller."""
 
@@ -27,12 +30,10 @@ class Limits(NamedTuple):
     positive: float
 
 
-Pattern = (
-    Literal[
-        "probe", "larger", "smaller", "clamp", "sign", "constant", "expm1", "extremum", "switches", "refused", "unknown"
-    ]
-    | Limits
-)
+Kept = Literal[
+    "probe", "larger", "smaller", "clamp", "sign", "constant", "expm1", "extremum", "switches", "refused", "unknown"
+]
+Pattern = Kept | Limits
 """What a step keeps of the images when another input runs through under their activation pattern.
 
 - ``probe``: nothing, it runs on the probe as usual;
@@ -41,6 +42,7 @@ Pattern = (
 - ``extremum``, ``switches``: the place of the extremum along axes, or in every window;
 - ``refused``: a state that cannot be held; ``unknown``: nobody has said so, and it is refused too.
 """
+_PATTERNS: tuple[str, ...] = get_args(Kept)
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,21 @@ class Facts:
         pattern: what it keeps under an activation pattern.
         rearranges: whether it only rearranges axes, so that a sum keeps the name of the step before.
         averages: whether a mean over positions may still be one after it, beside those that scale or hand it on.
+
+    Raises:
+        ValueError: there is no such action or pattern.
     """
 
     action: Action = "unknown"
     pattern: Pattern = "unknown"
     rearranges: bool = False
     averages: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a word that nothing would ask for."""
+        for name, word, words in (("action", self.action, _ACTIONS), ("pattern", self.pattern, _PATTERNS)):
+            if word not in words and not isinstance(word, Limits):
+                raise ValueError(f"{name} must be one of {', '.join(words)}, not {word!r}")
 
     @property
     def is_elementwise(self) -> bool:

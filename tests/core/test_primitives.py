@@ -123,5 +123,12 @@ def test_a_selection_of_ones_own_works_for_single_neurons():
         np.testing.assert_allclose(heat.sum((1, 2)), cropped(IMAGES)[:, 1], atol=1e-10)
 
 
+def test_words_that_mean_nothing_are_refused(cube):
+    with pytest.raises(ValueError, match="action must be one of identity,.*not 'activation'"):
+        extend.register_rule(cube, action="activation")(extend.positionwise)
+    with pytest.raises(ValueError, match="pattern must be one of probe,.*not 'relu'"):
+        extend.register_rule(cube, pattern="relu")(extend.positionwise)
+
+
 def test_what_is_published_is_there():
     assert all(hasattr(extend, name) for name in extend.__all__)
