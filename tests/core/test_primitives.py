@@ -124,9 +124,9 @@ def test_a_selection_of_ones_own_works_for_single_neurons():
 
 
 def test_words_that_mean_nothing_are_refused(cube):
-    with pytest.raises(ValueError, match="action must be one of identity,.*not 'activation'"):
+    with pytest.raises(ValueError, match=r"action must be one of identity,.*not 'activation'"):
         extend.register_rule(cube, action="activation")(extend.positionwise)
-    with pytest.raises(ValueError, match="pattern must be one of probe,.*not 'relu'"):
+    with pytest.raises(ValueError, match=r"pattern must be one of probe,.*not 'relu'"):
         extend.register_rule(cube, pattern="relu")(extend.positionwise)
 
 
