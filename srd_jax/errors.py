@@ -5,6 +5,7 @@ __all__ = [
     "ImageError",
     "LayerError",
     "LogitsError",
+    "MethodError",
     "SRDError",
     "SaturationWarning",
     "ShapeError",
@@ -36,6 +37,10 @@ class LayerError(SRDError, LookupError):
 
 class LogitsError(SRDError, FloatingPointError):
     """The model's logits are NaN or infinite, so that nothing can be said of why."""
+
+
+class MethodError(SRDError, LookupError):
+    """An attribution method of that name, or an option of one, does not exist."""
 
 
 class TargetError(SRDError, LookupError):

@@ -7,6 +7,6 @@ returns is pure, takes a batch whose images are independent, and gives (N, *grid
 A new method is a file with one function, and a row of `METHODS`.
 """
 
-from srd_jax.attribution.methods import METHODS, Explain, Method
+from srd_jax.attribution.methods import METHODS, Explain, Method, find_method, keywords_of, with_options
 
-__all__ = ["METHODS", "Explain", "Method"]
+__all__ = ["METHODS", "Explain", "Method", "find_method", "keywords_of", "with_options"]

@@ -91,6 +91,7 @@ app.command("bench")(bench.bench)
 app.command("train")(train.train)
 app.command("layers")(tables.layers)
 app.command("models")(tables.models)
+app.command("methods")(tables.methods)
 app.command("cost")(tables.cost)
 
 

@@ -1,27 +1,23 @@
 """``srd bench``: what explanations cost beside the forward pass, in one run."""
 
-import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from srd_jax.files import check_folder, replacing
+from srd_jax.files import check_folder
 
-from .options import MOST_AT_ONCE, Bias, ModelName, Out, Size
-from .terminal import extents, line, progress_bar, show, table
+from .options import MOST_AT_ONCE, Bias, Methods, ModelName, Out, Size
+from .terminal import progress_bar, show, table
 
 if TYPE_CHECKING:
     import jax
 
     from srd_jax.evaluation.calls import Repeated
-    from srd_jax.evaluation.speed import Cost
-    from srd_jax.models import Network
+    from srd_jax.models import Model
 
 __all__ = ["bench"]
 
-_MIB = 2**20
 _WIDER = 8  # pixels by which the second of the sizes that come in turn is wider
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -34,6 +30,7 @@ def bench(
     size: Size = None,
     dtype: Annotated[Dtype, typer.Option(help="In which the model computes.")] = "float32",
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
+    method: Methods = None,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="How often each is timed.")] = 5,
     skip: Annotated[
         list[str] | None,
@@ -56,22 +53,24 @@ def bench(
 
     import jax  # noqa: PLC0415
 
-    import srd_jax as srd  # noqa: PLC0415
     from srd_jax import models  # noqa: PLC0415
-    from srd_jax.drawing.charts import draw_costs  # noqa: PLC0415
-    from srd_jax.drawing.pictures import write_png  # noqa: PLC0415
     from srd_jax.errors import SRDError  # noqa: PLC0415
-    from srd_jax.evaluation.speed import FORWARD, measure, subjects  # noqa: PLC0415
+    from srd_jax.evaluation import speed  # noqa: PLC0415
+    from srd_jax.evaluation.calls import HEADINGS  # noqa: PLC0415
 
     from .inputs import outline  # noqa: PLC0415
+    from .methods import chosen  # noqa: PLC0415
+    from .reports import show_report  # noqa: PLC0415
 
+    methods = chosen(method or ())
     shape = (batch, *outline(model, size).images.shape[1:])
     net = models.load(model, "untrained", dtype=dtype)
     images = jax.random.normal(jax.random.key(0), shape)
+    like = jax.ShapeDtypeStruct(shape, images.dtype)
     compared = {
         name: fn
-        for name, fn in subjects(net.apply, net.variables, jax.ShapeDtypeStruct(shape, images.dtype), bias=bias).items()
-        if name == FORWARD or not any(text.casefold() in name.casefold() for text in skip or ())
+        for name, fn in speed.subjects(net.apply, net.variables, like, bias=bias, methods=methods).items()
+        if name == speed.FORWARD or not any(text.casefold() in name.casefold() for text in skip or ())
     }
     with progress_bar() as bar:
         task = bar.add_task("Compiling", total=len(compared) * (rounds + 2))
@@ -79,52 +78,18 @@ def bench(
         def advance(name: str) -> None:
             bar.update(task, advance=1, description=name)
 
-        costs = measure(compared, net.variables, images, rounds=rounds, advance=advance)
-    device = jax.devices()[0]
-    where = f"CPU, {os.cpu_count()} cores" if device.platform == "cpu" else device.device_kind
-    title = f"{model} at {extents(shape[1:3])} pixels, {batch} images, {dtype}, bias {bias}"
-    show(table(f"{title}, {where}", _HEADINGS, [_row(name, cost, batch) for name, cost in costs.items()]))
+        costs = speed.measure(compared, net.variables, images, rounds=rounds, advance=advance)
     repeated = _repeated(net, images, bias, calls) if calls is not None else {}
+    more = {"calls": {name: each.record for name, each in repeated.items()}} if repeated else {}
     if repeated:
-        show(table(f"{model}, {calls} calls each", _CALL_HEADINGS, [_call_row(*item) for item in repeated.items()]))
-    stem = f"bench_{model}_{shape[1]}_{batch}_{dtype}_{bias}"
-    numbers, picture = out / f"{stem}.json", out / f"{stem}.png"
-    record = {
-        "model": model,
-        "batch": batch,
-        "extents": shape[1:3],
-        "dtype": dtype,
-        "bias": bias,
-        "rounds": rounds,
-        "device": where,
-        "platform": device.platform,
-        "jax": jax.__version__,
-        "srd_jax": srd.__version__,
-        "costs": {name: _record(cost, batch) for name, cost in costs.items()},
-    }
-    if repeated:
-        record["calls"] = {name: _call_record(each) for name, each in repeated.items()}
-    with replacing(numbers) as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
-    figure = draw_costs(
-        {name: cost.spread("ratios") for name, cost in costs.items()},
-        {name: cost.temporary_bytes for name, cost in costs.items()},
-        title=title,
-        details=(
-            f"{where}  ·  median and quartiles of {rounds} rounds taken in turns  ·  forward pass "
-            f"{costs[FORWARD].spread()[0]:.3g} s",
-        ),
-    )
-    with replacing(picture) as file:
-        write_png(figure, file)
-    line(str(numbers))
-    line(str(picture))
+        show(table(f"{model}, {calls} calls each", HEADINGS, [(name, *each.row) for name, each in repeated.items()]))
+    show_report(speed.report(costs, model=model, shape=shape, dtype=dtype, bias=bias, rounds=rounds, more=more), out)
     faults = [f"{name}: {each.fault}" for name, each in repeated.items() if each.fault]
     if faults:
         raise SRDError(f"{calls} calls leave something behind; " + ", ".join(faults))
 
 
-def _repeated(net: "Network", images: "jax.Array", bias: Bias, calls: int) -> dict[str, "Repeated"]:
+def _repeated(net: "Model", images: "jax.Array", bias: Bias, calls: int) -> dict[str, "Repeated"]:
     import jax.numpy as jnp  # noqa: PLC0415
 
     from srd_jax.evaluation.calls import call_forms, repeat  # noqa: PLC0415
@@ -134,54 +99,3 @@ def _repeated(net: "Network", images: "jax.Array", bias: Bias, calls: int) -> di
     with progress_bar() as bar:
         task = bar.add_task("Calling", total=len(forms) * calls)
         return repeat(forms, calls, lambda name: bar.update(task, advance=1, description=name))
-
-
-_HEADINGS = ("", "Seconds", "Quartiles", "Forward passes", "Images/s", "Temporary MiB", "Result MiB", "Peak MiB")
-
-
-def _row(name: str, cost: "Cost", batch: int) -> tuple[str, ...]:
-    median, low, high = cost.spread()
-    return (
-        name,
-        f"{median:.3g}",
-        f"{low:.3g} to {high:.3g}",
-        f"{cost.spread('ratios')[0]:.2f}",
-        f"{batch / median:.3g}",
-        _mebibytes(cost.temporary_bytes),
-        _mebibytes(cost.output_bytes),
-        _mebibytes(cost.peak_bytes),
-    )
-
-
-_CALL_HEADINGS = ("", "Compiled at first", "Compiled later", "Call: MiB held", "Verdict")
-
-
-def _call_row(name: str, each: "Repeated") -> tuple[str, ...]:
-    held = ", ".join(f"{call}: {_mebibytes(size)}" for call, size in each.memory.items()) or "-"
-    return (name, str(each.first), str(each.later), held, each.fault or ("flat" if each.memory else "nothing compiled"))
-
-
-def _call_record(each: "Repeated") -> dict[str, Any]:
-    return {
-        "compiled_first": each.first,
-        "compiled_later": each.later,
-        "held_bytes": {str(call): size for call, size in each.memory.items()},
-        "fault": each.fault,
-    }
-
-
-def _mebibytes(size: int | None) -> str:
-    return "-" if size is None else f"{size / _MIB:,.1f}"
-
-
-def _record(cost: "Cost", batch: int) -> dict[str, Any]:
-    median, low, high = cost.spread()
-    ratio, ratio_low, ratio_high = cost.spread("ratios")
-    return {
-        "seconds": {"median": median, "quartiles": [low, high], "rounds": cost.seconds},
-        "forward_passes": {"median": ratio, "quartiles": [ratio_low, ratio_high]},
-        "images_per_second": batch / median,
-        "temporary_bytes": cost.temporary_bytes,
-        "output_bytes": cost.output_bytes,
-        "peak_bytes": cost.peak_bytes,
-    }

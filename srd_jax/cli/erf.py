@@ -10,7 +10,6 @@ from srd_jax.errors import LayerError
 from srd_jax.files import check_folder, replacing
 from srd_jax.suggest import did_you_mean
 
-from .explain import UNTRAINED
 from .options import At, Bias, ModelName, Out, Size, Weights
 from .terminal import extents, line, waiting
 
@@ -48,23 +47,18 @@ def erf(
     import numpy as np  # noqa: PLC0415
 
     import srd_jax as srd  # noqa: PLC0415
+    from srd_jax.batch import check_logits  # noqa: PLC0415
     from srd_jax.drawing.pictures import draw_receptive_field, write_png  # noqa: PLC0415
+    from srd_jax.evaluation.photos import photo_files, pixels_of, read_photo  # noqa: PLC0415
+    from srd_jax.evaluation.report import UNTRAINED  # noqa: PLC0415
 
-    from .inputs import (  # noqa: PLC0415
-        check_logits,
-        layers_of,
-        load_model,
-        outline,
-        photo_files,
-        pixels_of,
-        read_photo,
-        weights_label,
-    )
+    from .inputs import layers_of, load_model, outline, weights_label  # noqa: PLC0415
+    from .reports import show_notice  # noqa: PLC0415
 
     wanted = outline(model, size)
     chosen, positions = _choose(layers_of(wanted), layer, given)
     (file,) = photo_files([image] if image else None)
-    photo = read_photo(file, wanted)
+    photo = read_photo(file, wanted.name, wanted.images.shape[1])
     net = load_model(model, weights)
     label = weights_label(model, weights)
     decompose = srd.decompose(net.apply, bias=bias)
@@ -115,8 +109,7 @@ def erf(
             written += [picture, numbers]
     for path in written:
         line(str(path))
-    if not net.trained:
-        line(f"{UNTRAINED} Give --weights FILE for a model that has learnt.", style="bold red")
+    show_notice(net)
 
 
 def _parse_position(text: str) -> Position:

@@ -1,47 +1,33 @@
 """What the commands that count work on: batches of images with labels, from photos or from a data set's split."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import typer
-from jaxtyping import Float32, Int32, UInt8
 
-from srd_jax.errors import DataError
+from srd_jax.batch import Batch
+from srd_jax.errors import DataError, TargetError
 from srd_jax.models import Model
 from srd_jax.models.labels import nameless, unlike
 from srd_jax.quoting import shortened
 
 from .extras import needing
-from .inputs import Outline, photo_files, read_photo
+from .inputs import Outline
 from .terminal import one_line
 
 if TYPE_CHECKING:
     from srd_jax.data.images import Images
+    from srd_jax.models.ranks import Rank
 
-__all__ = ["Labelled", "check_classes", "filled", "from_data", "from_photos", "normalised", "only_labelled"]
+__all__ = ["LABEL", "check_classes", "classes_to_explain", "from_data", "from_photos", "only_labelled"]
 
+LABEL = "label"
 _SHOWN = 3
 _LONGEST_LABEL = 40
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A batch of images.
-
-    Attributes:
-        images: (N, H, W, 3) uint8.
-        labels: (N,) class indices; -1 stands for what the ordinary forward pass predicts.
-        boxes: (N, 4) first row, first column, and the row and the column after the last, of the object; NaN where
-            unknown, None where all are.
-    """
-
-    images: UInt8[np.ndarray, "N H W 3"]
-    labels: Int32[np.ndarray, " N"]
-    boxes: Float32[np.ndarray, "N 4"] | None = None
 
 
 def from_data(
@@ -55,7 +41,7 @@ def from_data(
     data_dir: Path | None = None,
     manual_dir: Path | None = None,
     unlabelled: bool = False,
-) -> tuple[Iterator[Labelled], int]:
+) -> tuple[Iterator[Batch], int]:
     """Batches of a data set's split as a model wants them, and how many images that is.
 
     Without ``unlabelled``, images that have no label are left out, and so there may be fewer.
@@ -71,7 +57,7 @@ def from_data(
     size = size or model.size
     resize = round(size * model.resize / model.size)
     found = data.batches(source, batch, size=size, resize=resize, stop=total, labelled=not unlabelled)
-    return (Labelled(each.images, each.labels, each.boxes) for each in found), total
+    return found, total
 
 
 def check_classes(model: Model, name: str, labels: Sequence[str]) -> None:
@@ -104,17 +90,19 @@ def _quoted(label: str) -> str:
     return repr(shortened(label, _LONGEST_LABEL))
 
 
-def from_photos(paths: Sequence[Path] | None, model: Outline, batch: int) -> tuple[Iterator[Labelled], int]:
+def from_photos(paths: Sequence[Path] | None, model: Outline, batch: int) -> tuple[Iterator[Batch], int]:
     """Batches of photos without labels, and how many photos they are; without any, one that comes along.
 
     What is counted over photos is not counted over a part of them: the first that cannot be read is an ImageError.
     """
-    files = photo_files(paths)
-    crops = (read_photo(file, model).crop for file in files)
+    from srd_jax.evaluation.photos import photo_files, read_photo  # noqa: PLC0415
 
-    def stacked() -> Iterator[Labelled]:
+    files = photo_files(paths)
+    crops = (read_photo(file, model.name, model.images.shape[1]).crop for file in files)
+
+    def stacked() -> Iterator[Batch]:
         while some := list(islice(crops, batch)):
-            yield Labelled(np.stack(some), np.full(len(some), -1, np.int32))
+            yield Batch(np.stack(some), np.full(len(some), -1, np.int32))
 
     return stacked(), len(files)
 
@@ -131,13 +119,18 @@ def only_labelled(images: "Images") -> "Images":
     return replace(images, read=read)
 
 
-def filled(batch: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:
-    """A batch filled up to a size with its last item, so that nothing is compiled twice."""
-    items = np.asarray(batch)
-    return np.concatenate([items, np.repeat(items[-1:], size - len(items), 0)]) if len(items) < size else items
+def classes_to_explain(wanted: Sequence["str | Rank"], net: Model, images: "Images") -> list["int | Rank"]:
+    """Class indices, ranks, and the true label where it is asked for.
 
+    Raises:
+        TargetError: the images have no labels.
+        DataError: they have others than the model.
+    """
+    from srd_jax.data.explaining import TRUE_LABEL  # noqa: PLC0415
+    from srd_jax.models.ranks import resolve  # noqa: PLC0415
 
-def normalised(model: Model, images: UInt8[np.ndarray, "N H W 3"]) -> Float32[np.ndarray, "N H W 3"]:
-    """The network input for images that have the model's size."""
-    size = images.shape[1]
-    return np.stack([model.preprocess(image, size=size, resize=size) for image in images])
+    if LABEL in wanted and images.labels is None:
+        raise TargetError(f"{images.name} has no labels: give a class or top1 as --target")
+    if LABEL in wanted:
+        check_classes(net, images.name, images.labels or ())
+    return [TRUE_LABEL if each == LABEL else resolve([each], net.labels)[0] for each in wanted]

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 __all__ = [
+    "DEFAULTS",
     "MOST_AT_ONCE",
     "At",
     "Bias",
@@ -20,11 +21,14 @@ __all__ = [
     "Head",
     "Images",
     "ManualDir",
+    "Method",
+    "Methods",
     "ModelName",
     "Out",
     "Size",
     "Split",
     "Target",
+    "TargetOrLabel",
     "Weights",
     "finite",
 ]
@@ -44,12 +48,20 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+DEFAULTS = {"contrast": "spatial", "bias": "norm", "head": "linear"}
 Bias = Literal["norm", "uniform", "none"]
 Contrast = Literal["spatial", "class", "none"]
 Head = Literal["linear", "gradcam", "sharing"]
 
 Images = Annotated[
     list[Path] | None, typer.Argument(metavar="IMAGE", help="Photos; without any, a cat that comes along.")
+]
+Method = Annotated[
+    str, typer.Option("--method", metavar="NAME", help="An attribution method; `srd methods` lists them.")
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", metavar="NAME", help="An attribution method; `srd methods` lists them; repeatable."),
 ]
 ModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME", help="A model; `srd models` lists them.")]
 Weights = Annotated[
@@ -87,6 +99,16 @@ Target = Annotated[
         "-t",
         metavar="NAME|INDEX|topK",
         help="Class to explain, by name or index, or the K likeliest; repeatable.",
+        show_default="top1",
+    ),
+]
+TargetOrLabel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="label|NAME|INDEX|topK",
+        help="Class to explain: the set's true label, a name or an index, or the K likeliest; repeatable.",
         show_default="top1",
     ),
 ]

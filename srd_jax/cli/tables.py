@@ -1,4 +1,4 @@
-"""Commands that print what is known of a model without its weights: ``srd layers``, ``srd models``, ``srd cost``."""
+"""Commands that print what is known without any weights: ``srd layers``, ``models``, ``methods`` and ``cost``."""
 
 from typing import Annotated, get_args
 
@@ -7,7 +7,7 @@ import typer
 from .options import Bias, ModelName, Size
 from .terminal import extents, show, table
 
-__all__ = ["cost", "layers", "models"]
+__all__ = ["cost", "layers", "methods", "models"]
 
 
 def layers(*, model: ModelName = "tiny_resnet", size: Size = None) -> None:
@@ -38,6 +38,19 @@ def models() -> None:
         parameters = jax.tree.leaves(outline(name).variables["params"])
         rows.append((name, f"{sum(math.prod(leaf.shape) for leaf in parameters):,}", weights_source(name)))
     show(table("Models", ("Model", "Parameters", "Trained weights"), rows, text_columns=(0, 2)))
+
+
+def methods() -> None:
+    """List the attribution methods, what they are and their options."""
+    import inspect  # noqa: PLC0415
+
+    from srd_jax.attribution import METHODS, keywords_of  # noqa: PLC0415
+
+    rows = []
+    for name, method in METHODS.items():
+        first = (inspect.getdoc(method) or "").splitlines()[0].rstrip(".")
+        rows.append((name, first.removeprefix("Make a function that returns "), ", ".join(keywords_of(method))))
+    show(table("Attribution methods", ("Method", "Gives", "Options"), rows, text_columns=(0, 1, 2)))
 
 
 def cost(

@@ -4,7 +4,9 @@
 itself is not needed), grain and tensorstore.
 """
 
-from .batches import Batch, batches, training_batches
+from srd_jax.batch import Batch
+
+from .batches import batches, training_batches
 from .sources import Example, Source, open_source
 from .store import Maps, open_maps
 

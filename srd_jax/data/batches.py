@@ -4,39 +4,21 @@ Both are functions of a place in the sequence and a seed alone, so work that was
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import grain
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Int32, UInt8
 from PIL import Image
 
+from srd_jax.batch import Batch
 from srd_jax.errors import DataError
 from srd_jax.models import photos
 
 from .sources import Example, Source
 
-__all__ = ["Batch", "batches", "training_batches"]
+__all__ = ["batches", "training_batches"]
 
 _THREADS, _AHEAD = 2, 4
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images as the model sees them before normalisation.
-
-    Attributes:
-        images: (N, size, size, 3) uint8.
-        labels: (N,) class indices, -1 where unknown.
-        boxes: (N, 4) row0, col0, row1, col1 of the object in pixels of ``images``, the last ones exclusive; NaN where
-            unknown.
-        names: what the data set calls the images.
-    """
-
-    images: UInt8[np.ndarray, "N size size 3"]
-    labels: Int32[np.ndarray, " N"]
-    boxes: Float32[np.ndarray, "N 4"]
-    names: tuple[str, ...]
 
 
 def batches(

@@ -3,12 +3,16 @@
 import hashlib
 import stat
 from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
 
 from srd_jax.errors import DataError
 
 from .images import NO_LABEL
 
-__all__ = ["checksum", "file_checksum", "image_checksum", "is_there"]
+__all__ = ["checksum", "file_checksum", "image_checksum", "is_there", "weights_checksum"]
 
 
 def image_checksum(encoded: bytes, label: int) -> str:
@@ -16,6 +20,16 @@ def image_checksum(encoded: bytes, label: int) -> str:
     digest = hashlib.sha256(encoded)
     if label != NO_LABEL:
         digest.update(str(label).encode())
+    return digest.hexdigest()
+
+
+def weights_checksum(variables: Any) -> str:
+    """What tells a model's weights from others, wherever they are from: SHA-256 of every array, its name and type."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srd_jax.errors import DataError
-from srd_jax.files import read_regular
+from srd_jax.files import is_address, read_regular
 from srd_jax.models import photos
 
-from .sources import Source
+from .sources import Source, open_source
 
-__all__ = ["NO_LABEL", "SUFFIXES", "Images", "from_folder", "from_list", "from_source"]
+__all__ = ["NO_LABEL", "SUFFIXES", "Images", "from_folder", "from_list", "from_source", "open_images"]
 
 NO_LABEL = -1
 _BLANK = " \t"
@@ -43,6 +43,37 @@ class Images:
     def __len__(self) -> int:
         """How many images there are."""
         return len(self.ids)
+
+
+def open_images(source: str, split: str, out: Path, **folders: Path | None) -> Images:
+    """The images of a folder, of a list, or of a data set's split.
+
+    Args:
+        source: path of a folder or a list, or the name of a set.
+        split: of the set.
+        out: where results will lie, which must not be among the images.
+        **folders: of `srd_jax.data.open_source`.
+
+    Raises:
+        DataError: there are none.
+    """
+    path = Path(source)
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # no file, or a name that none can have
+        mode = 0
+    if stat.S_ISDIR(mode):
+        if out.resolve().is_relative_to(path.resolve()):
+            raise DataError(f"{out} is in {path}, whose images are explained: choose another folder for the maps")
+        return from_folder(path)
+    if stat.S_ISREG(mode):
+        return from_list(path)
+    if is_address(source):
+        raise DataError(f"{source} is an address: download what is there, and pass the folder")
+    try:
+        return from_source(open_source(source, split, **folders), split)
+    except DataError as error:
+        raise DataError(f"{source} is no folder and no list of images, and {error}") from error
 
 
 def from_folder(folder: Path) -> Images:

@@ -23,6 +23,7 @@ _FIELDS: Mapping[str, type] = {
     "images": int,
     "ids": str,
     "targets": list,
+    "method": str,
     "contrast": str,
     "bias": str,
     "head": str,

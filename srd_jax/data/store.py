@@ -139,13 +139,14 @@ class Writer:
     """The place where chunks go.
 
     Attributes:
+        folder: the store's.
         chunk: images in each.
         chunks: how many there are.
         dtype: of the maps.
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
-        self._folder, self._images = folder, int(run["images"])
+        self.folder, self._images = folder, int(run["images"])
         self.chunk, self.dtype = int(run["batch"]), np.dtype(run["dtype"])
         self.chunks = -(-self._images // self.chunk)
         with _writing(folder):
@@ -159,14 +160,14 @@ class Writer:
             SRDError: it cannot be written.
         """
         self.withdraw([index])  # or of the last chunk, which is not full, tensorstore would keep what lies after it
-        with _writing(self._folder):
+        with _writing(self.folder):
             parts = [self._arrays[name][self._where(index)].write(getattr(rows, name)) for name in ARRAYS
                      if name != STATUS]  # fmt: skip
             for part in parts:
                 part.result()
             self._arrays[STATUS][self._where(index)].write(rows.status).result()
         note = {"files": self._files(index), "images": list(rows.checksums)}
-        write_file(self._folder, _note(index), encoded(note))
+        write_file(self.folder, _note(index), encoded(note))
 
     def noted(self, index: int) -> Noted:
         """What there is of a chunk.
@@ -175,10 +176,10 @@ class Writer:
             DataError: there is something else in the place of one of its files, or it cannot be read.
         """
         files, where = self._files(index), self._where(index)
-        if not is_there(self._folder / _note(index)):
+        if not is_there(self.folder / _note(index)):
             return Noted(None, _note(index) if files[STATUS] else "")  # without both it was not made, or not to its end
         try:
-            content = read_regular(self._folder / _note(index), _NOTE * (self.chunk + 1))
+            content = read_regular(self.folder / _note(index), _NOTE * (self.chunk + 1))
             note = parsed(content)
             before, images = dict(note["files"]), tuple(note["images"])
             as_written = content == encoded({"files": before, "images": images})
@@ -189,7 +190,7 @@ class Writer:
         for name, found in files.items():
             if found is None or found != before.get(name):
                 return Noted(None, chunk_file(name, index))
-        with _writing(self._folder):
+        with _writing(self.folder):
             status = self._arrays[STATUS][where].read().result()
         return Noted(images, "", tuple(int(row) for row in np.flatnonzero(status == UNREADABLE)))
 
@@ -199,13 +200,13 @@ class Writer:
         Raises:
             SRDError: it cannot be written.
         """
-        with _writing(self._folder):
+        with _writing(self.folder):
             for index in indices:
                 for name in (*(chunk_file(array, index) for array in reversed(tuple(ARRAYS))), _note(index)):
-                    (self._folder / name).unlink(missing_ok=True)
+                    (self.folder / name).unlink(missing_ok=True)
 
     def _files(self, index: int) -> dict[str, str | None]:
-        return {name: file_checksum(self._folder / chunk_file(name, index)) for name in ARRAYS}
+        return {name: file_checksum(self.folder / chunk_file(name, index)) for name in ARRAYS}
 
     def _where(self, index: int) -> slice:
         return slice(index * self.chunk, min((index + 1) * self.chunk, self._images))

@@ -15,8 +15,11 @@ from srd_jax.attribution.srd import explain
 from srd_jax.core.compiled import Model
 from srd_jax.core.sharing import Bias
 from srd_jax.core.transforms import decompose
+from srd_jax.evaluation.speed import mebibytes
 
-__all__ = ["Repeated", "call_forms", "repeat"]
+__all__ = ["HEADINGS", "Repeated", "call_forms", "repeat"]
+
+HEADINGS = ("", "Compiled at first", "Compiled later", "Call: MiB held", "Verdict")
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 _MEMORY = Path("/proc/self/statm")
@@ -44,6 +47,23 @@ class Repeated:
         """Bytes by which memory grew from a quarter of the calls on (the second one noted, as the first warms up)."""
         noted = list(self.memory.values())
         return noted[-1] - noted[1] if len(noted) > 2 else 0
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """What a table under `HEADINGS` says, after a name."""
+        held = ", ".join(f"{call}: {mebibytes(size)}" for call, size in self.memory.items()) or "-"
+        verdict = self.fault or ("flat" if self.memory else "nothing compiled")
+        return (str(self.first), str(self.later), held, verdict)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The numbers, as JSON takes them."""
+        return {
+            "compiled_first": self.first,
+            "compiled_later": self.later,
+            "held_bytes": {str(call): size for call, size in self.memory.items()},
+            "fault": self.fault,
+        }
 
     @property
     def fault(self) -> str:

@@ -1,22 +1,28 @@
 """What explanations cost beside the forward pass: seconds and memory, taken in turns in one process."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from srd_jax.attribution import find_method, with_options
 from srd_jax.attribution.srd import explain
 from srd_jax.core.compiled import Model
 from srd_jax.core.flow import Flow, Layer
 from srd_jax.core.sharing import Bias
 from srd_jax.core.transforms import decompose
+from srd_jax.drawing.charts import draw_costs
+from srd_jax.evaluation.report import Report
 
-__all__ = ["FORWARD", "Cost", "measure", "subjects"]
+__all__ = ["FORWARD", "Cost", "measure", "mebibytes", "report", "subjects"]
 
 FORWARD = "forward pass"
 _CLASSES = 10
@@ -47,7 +53,9 @@ class Cost:
         return float(median), float(low), float(high)
 
 
-def subjects(f: Model, variables: Any, images: jax.ShapeDtypeStruct, *, bias: Bias = "norm") -> dict[str, Callable]:
+def subjects(
+    f: Model, variables: Any, images: jax.ShapeDtypeStruct, *, bias: Bias = "norm", methods: Sequence[str] = ()
+) -> dict[str, Callable]:
     """The functions ``(variables, images)`` to compare, by name, the forward pass first.
 
     Args:
@@ -55,6 +63,7 @@ def subjects(f: Model, variables: Any, images: jax.ShapeDtypeStruct, *, bias: Bi
         variables: its first argument, or shapes and dtypes in its place.
         images: shape and dtype of a batch, (N, H, W, C).
         bias: how constants are shared.
+        methods: names in `srd_jax.attribution.METHODS`, of which one map is compared too.
 
     Returns:
         A forward pass, the gradient of a logit by the pixels, one map, ten classes' maps (as far as there are ten),
@@ -75,12 +84,17 @@ def subjects(f: Model, variables: Any, images: jax.ShapeDtypeStruct, *, bias: Bi
         targets = np.tile(np.arange(count), (images.shape[0], 1)) if count > 1 else 0
         return lambda variables, images: explained(variables, images, targets)
 
+    def one_map(explained: Callable) -> Callable:
+        return lambda variables, images: explained(variables, images, 0)
+
     def fields(layer: Layer) -> Callable:
         return lambda variables, images: decomposed(variables, images)[1].erf(layer.name)
 
     compared = {FORWARD: f, "jax.grad of a logit": gradient, "SRD, one map": maps(1)}
     if classes > 1:
         compared[f"SRD, {classes} classes"] = maps(classes)
+    for name in methods:
+        compared[f"{name}, one map"] = one_map(with_options(find_method(name), {"bias": bias})(f))
     for layer in dict.fromkeys((encoder, finer) if finer is not None else (encoder,)):
         compared[f"SRD, {prod(layer.grid)} ERFs of {layer.name}"] = fields(layer)
     return compared
@@ -136,6 +150,83 @@ def measure(
             peak_bytes=peaks[name],
         )
         for name, taken in seconds.items()
+    }
+
+
+def report(
+    costs: Mapping[str, Cost],
+    *,
+    model: str,
+    shape: Sequence[int],
+    dtype: str,
+    bias: Bias,
+    rounds: int,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Report:
+    """A table of what functions cost, the numbers of every round, and a picture.
+
+    Args:
+        costs: from `measure`, the forward pass first.
+        model: its name.
+        shape: of the images, (N, H, W, C).
+        dtype: in which the model computed.
+        bias: how biases were shared.
+        rounds: how often each was timed.
+        more: numbers to keep beside these.
+    """
+    device = jax.devices()[0]
+    where = f"CPU, {os.cpu_count()} cores" if device.platform == "cpu" else device.device_kind
+    batch, extents = shape[0], "x".join(map(str, shape[1:3]))
+    title = f"{model} at {extents} pixels, {batch} images, {dtype}, bias {bias}"
+    figure = draw_costs(
+        {name: cost.spread("ratios") for name, cost in costs.items()},
+        {name: cost.temporary_bytes for name, cost in costs.items()},
+        title=title,
+        details=(
+            f"{where}  ·  median and quartiles of {rounds} rounds taken in turns  ·  forward pass "
+            f"{costs[FORWARD].spread()[0]:.3g} s",
+        ),
+    )
+    record = {
+        "model": model, "batch": batch, "extents": list(shape[1:3]), "dtype": dtype, "bias": bias, "rounds": rounds,
+        "device": where, "platform": device.platform, "jax": jax.__version__, "srd_jax": version("srd_jax"),
+        "costs": {name: _record(cost, batch) for name, cost in costs.items()}, **more,
+    }  # fmt: skip
+    headings = ("", "Seconds", "Quartiles", "Forward passes", "Images/s", "Temporary MiB", "Result MiB", "Peak MiB")
+    rows = [_row(name, cost, batch) for name, cost in costs.items()]
+    stem = f"bench_{model}_{shape[1]}_{batch}_{dtype}_{bias}"
+    return Report(stem, f"{title}, {where}", headings, rows, record, figure)
+
+
+def mebibytes(size: int | None) -> str:
+    """A size in words, a dash where it is unknown."""
+    return "-" if size is None else f"{size / 2**20:,.1f}"
+
+
+def _row(name: str, cost: Cost, batch: int) -> tuple[str, ...]:
+    median, low, high = cost.spread()
+    return (
+        name,
+        f"{median:.3g}",
+        f"{low:.3g} to {high:.3g}",
+        f"{cost.spread('ratios')[0]:.2f}",
+        f"{batch / median:.3g}",
+        mebibytes(cost.temporary_bytes),
+        mebibytes(cost.output_bytes),
+        mebibytes(cost.peak_bytes),
+    )
+
+
+def _record(cost: Cost, batch: int) -> dict[str, Any]:
+    median, low, high = cost.spread()
+    ratio, ratio_low, ratio_high = cost.spread("ratios")
+    return {
+        "seconds": {"median": median, "quartiles": [low, high], "rounds": cost.seconds},
+        "forward_passes": {"median": ratio, "quartiles": [ratio_low, ratio_high]},
+        "images_per_second": batch / median,
+        "temporary_bytes": cost.temporary_bytes,
+        "output_bytes": cost.output_bytes,
+        "peak_bytes": cost.peak_bytes,
     }
 
 

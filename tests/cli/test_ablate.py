@@ -6,21 +6,12 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import linen as nn
 from PIL import Image
 from typer.testing import CliRunner
 
-import srd_jax as srd
-from srd_jax import metrics
 from srd_jax.cli import app, inputs
-from srd_jax.cli.ablate import SETTINGS, measure
-from srd_jax.cli.labelled import Labelled
-
-IMAGES = np.random.default_rng(0).integers(0, 255, (5, 8, 8, 3), np.uint8)
-LABELS = np.array([0, 1, -1, 0, 1], np.int32)
-BOXES = np.array([[0, 0, 4, 4], [2, 2, 8, 8], [np.nan] * 4, [1, 0, 3, 8], [0, 0, 8, 8]], np.float32)
-OPTIONS = {"bias": "norm", "head": "linear", "contrast": None}
+from srd_jax.evaluation.ablation import SETTINGS
 
 
 class Network(nn.Module):
@@ -40,28 +31,6 @@ NET = SimpleNamespace(
     variables=NETWORK.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3))),
     preprocess=lambda image, size, resize: image.astype(np.float32) / 128 - 1,
 )
-
-
-@pytest.mark.slow
-def test_every_setting_is_measured_on_every_image():
-    batches = [Labelled(IMAGES[i : i + 2], LABELS[i : i + 2], BOXES[i : i + 2]) for i in (0, 2, 4)]
-    found = measure(NET, batches, 2, options=OPTIONS, baseline="mean", steps=4, tolerance=0)
-    x = jnp.asarray(IMAGES.astype(np.float32) / 128 - 1)
-    targets = jnp.where(LABELS < 0, jnp.argmax(NETWORK.apply(NET.variables, x), -1), LABELS)
-    np.testing.assert_array_equal(found.targets, targets)
-    np.testing.assert_array_equal(found.images, IMAGES)
-    assert found.unlabelled == 1
-    assert list(found.values) == list(SETTINGS)
-    for setting, given in SETTINGS.items():
-        heat = srd.explain(NETWORK.apply, **OPTIONS, **given)(NET.variables, x, targets)
-        np.testing.assert_allclose(found.maps[setting], heat, atol=1e-5)
-        np.testing.assert_allclose(found.values[setting]["noise"], metrics.noise_level(heat), rtol=1e-4)
-        curve = metrics.insertion(NETWORK.apply, NET.variables, x, heat, targets, metrics.mean_colour(x), steps=4)
-        np.testing.assert_allclose(found.values[setting]["insertion"], metrics.area(curve), rtol=1e-4)
-        pointing = found.values[setting]["pointing"]
-        assert np.isnan(pointing[2])
-        assert pointing[4] == 1
-        assert np.isin(np.delete(pointing, 2), [0, 1]).all()
 
 
 def test_it_writes_a_contact_sheet_and_the_numbers(tmp_path, monkeypatch):
@@ -86,3 +55,14 @@ def test_a_head_that_single_neurons_do_not_have(tmp_path):
     result = CliRunner().invoke(app, ["ablate", "--head", "sharing", "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "no such head" in result.stderr
+
+
+def test_methods_in_place_of_the_settings(tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "load_model", lambda name, weights: NET)
+    out = tmp_path / "out"
+    command = ["ablate", "--size", "16", "--steps", "2", "--method", "gradient", "--method", "srd", "--out", str(out)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    record = json.loads(next(out.glob("*.json")).read_text())
+    assert list(record["results"]) == ["gradient", "srd"]
+    assert record["settings"] == {"gradient": {"method": "gradient"}, "srd": {"method": "srd"}}

@@ -4,22 +4,15 @@ import json
 from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.ad_checkpoint import checkpoint_name
 from PIL import Image
 from typer.testing import CliRunner
 
-import srd_jax as srd
 from srd_jax.cli import app, inputs
-from srd_jax.cli.apop import measure
-from srd_jax.cli.labelled import Labelled
-from srd_jax.drawing.charts import draw_by_depth
 
-IMAGES = np.random.default_rng(0).integers(0, 255, (7, 6, 6, 3), np.uint8)
 WEIGHTS = [0.1 * jax.random.normal(jax.random.key(i), s) for i, s in enumerate([(3, 8), (8, 4)])]
-LABELS = np.array([0, 1, 2, 3, 0, 1, 2], np.int32)
 
 
 def network(weights, images):
@@ -37,33 +30,6 @@ NET = SimpleNamespace(
     variables=WEIGHTS,
     preprocess=lambda image, size, resize: image.astype(np.float32) / 128 - 1,
 )
-
-
-def test_every_way_is_counted_once_for_each_image():
-    batches = [Labelled(IMAGES[i : i + 3], LABELS[i : i + 3]) for i in (0, 3, 6)]
-    done = []
-    results = measure(NET, batches, ["hidden"], ["zeros", "other", "image"], 3, done.append)
-    inputs = IMAGES.astype(np.float32) / 128 - 1
-    usual = jnp.argmax(network(WEIGHTS, inputs), -1)
-    other = np.concatenate([np.roll(inputs[i : i + 3], 1, 0) for i in (0, 3, 6)])
-    expected = {
-        ("ordinary", ""): usual,
-        ("layer", "hidden"): jnp.argmax(srd.apop(network, "hidden")(WEIGHTS, inputs), -1),
-        ("probe", "zeros"): jnp.argmax(srd.apop(network)(WEIGHTS, inputs, 0.0), -1),
-        ("probe", "other"): jnp.argmax(srd.apop(network)(WEIGHTS, inputs, other), -1),
-        ("probe", "image"): usual,
-    }
-    assert [(result.way, result.name) for result in results] == list(expected)
-    for result, predicted in zip(results, expected.values(), strict=True):
-        np.testing.assert_allclose(result.top1, (predicted == LABELS).mean(), rtol=1e-6)
-        np.testing.assert_allclose(result.agreement, (predicted == usual).mean(), rtol=1e-6)
-        assert result.low <= result.top1 <= result.high
-    assert done == [3, 3, 1]
-
-
-def test_without_labels_the_ordinary_prediction_is_the_label():
-    (ordinary,) = measure(NET, [Labelled(IMAGES, np.full(7, -1, np.int32))], [], [], 7)
-    assert ordinary.top1 == ordinary.agreement == 1
 
 
 def test_it_writes_a_picture_and_the_numbers(tmp_path, monkeypatch):
@@ -100,8 +66,3 @@ def test_a_mistake_is_one_line_and_leaves_nothing(arguments, message, tmp_path):
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not out.exists()
-
-
-def test_a_chart_without_layers_or_probes_can_be_drawn():
-    for layers, probes in (({}, {"zeros": (0.1, 0.0, 0.2)}), ({"relu": (0.1, 0.0, 0.2)}, {})):
-        draw_by_depth(layers, probes, ordinary=0.5, chance=0.01, title="T").draw_without_rendering()

@@ -20,8 +20,7 @@ from typer.testing import CliRunner
 import srd_jax as srd
 from srd_jax import models
 from srd_jax.cli import app, inputs
-from srd_jax.cli import batch as command
-from srd_jax.data import open_maps
+from srd_jax.data import explaining, open_maps, processes
 from srd_jax.models import photos
 
 SIZE, COUNT = 16, 19
@@ -165,8 +164,8 @@ def test_what_is_done_is_not_done_again(folder, tmp_path, monkeypatch):
     for name in ("status/c/1", "status/c/4", "maps/c/4/0/0/0"):
         (out / name).unlink()
     computed = []
-    step = command._step
-    monkeypatch.setattr(command, "_step", lambda *a: lambda *b: (computed.append(1), step(*a)(*b))[1])
+    step = explaining._step
+    monkeypatch.setattr(explaining, "_step", lambda *a: lambda *b: (computed.append(1), step(*a)(*b))[1])
     result = run(folder, out, *OPTIONS, "--resume")
     check_finished(result)
     assert len(computed) == 2
@@ -180,7 +179,7 @@ def test_processes_divide_the_chunks(folder, tmp_path, monkeypatch):
     whole, out = tmp_path / "whole", tmp_path / "out"
     check_finished(run(folder, whole, *OPTIONS))
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(command, "_together", lambda *_: None)
+    monkeypatch.setattr(processes, "together", lambda *_: None)
     for index, complete in ((0, [0, 2, 4]), (1, [0, 1, 2, 3, 4])):
         monkeypatch.setattr(jax, "process_index", lambda index=index: index)
         run(folder, out, *OPTIONS, "--resume")
@@ -275,10 +274,10 @@ def test_a_run_that_is_killed_and_resumed_equals_one_that_is_not(folder, tmp_pat
 
 EIGHT_DEVICES = """
 import sys
-from tests.cli.test_batch import NET, check_finished, command, inputs, run
+from tests.cli.test_batch import NET, check_finished, explaining, inputs, run
 
 inputs.load_model = lambda name, weights: NET
-step, parts = command._step, set()
+step, parts = explaining._step, set()
 
 def watched(*chosen):
     compiled = step(*chosen)
@@ -289,7 +288,7 @@ def watched(*chosen):
         return found
     return each
 
-command._step = watched
+explaining._step = watched
 for batch in (16, 12):
     check_finished(run(sys.argv[1], f"{sys.argv[2]}/{batch}", *sys.argv[3:], "--batch", batch))
 assert parts == {(device, 2) for device in range(8)}, parts

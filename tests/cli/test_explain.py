@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from srd_jax import models
 from srd_jax.cli import app, inputs
+from srd_jax.evaluation import photos
 
 from .networks import network
 
@@ -66,7 +67,7 @@ def test_photos_are_read_when_it_is_their_turn(photo, tmp_path, use, monkeypatch
     use(network(2))
     held, most = 0, []
 
-    class Counted(inputs.Photo):
+    class Counted(photos.PhotoCrop):
         def __init__(self, *values):
             nonlocal held
             super().__init__(*values)
@@ -77,7 +78,7 @@ def test_photos_are_read_when_it_is_their_turn(photo, tmp_path, use, monkeypatch
             nonlocal held
             held -= 1
 
-    monkeypatch.setattr(inputs, "Photo", Counted)
+    monkeypatch.setattr(photos, "PhotoCrop", Counted)
     result = srd(*(photo(f"{i:02}.png") for i in range(6)), *OPTIONS, "--batch", 1, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert len(most) == 6
@@ -135,4 +136,29 @@ def test_a_field_is_not_drawn_where_logits_are_not_finite(photo, tmp_path, use):
     result = srd(photo("a.png"), *OPTIONS, "--layer", "layer1.0.relu1", "--out", tmp_path / "out", command="erf")
     assert result.exit_code == 2
     assert "tiny_resnet gives logits that are NaN or infinite" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_method(photo, tmp_path, use):
+    use(network(3))
+    result = srd(photo("a.png"), "--method", "gradient", "--target", "top2", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    written = sorted((tmp_path / "out").glob("a_*_gradient_*.npz"))
+    assert len(written) == 2
+    with np.load(written[0]) as numbers:
+        assert str(numbers["method"]) == "gradient"
+        assert (numbers["map"] >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "gradients"], "no attribution method is called 'gradients'; did you mean 'gradient'"),
+        (["--method", "gradient", "--bias", "none"], "no option --bias of gradient"),
+    ],
+)
+def test_methods_and_options_that_do_not_exist(options, message, tmp_path):
+    result = srd(*options, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert message in result.stderr
     assert not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import srd_jax.data
 from srd_jax.cli import app, inputs
 from srd_jax.cli.labelled import check_classes, from_data
-from srd_jax.data import Source, open_maps
+from srd_jax.data import Source, images, open_maps
 from srd_jax.models import photos
 
 SIZE = 16
@@ -66,7 +66,8 @@ def birds(monkeypatch):
 
     def opened(labels=LABELS, names=NAMES):
         source = Source("birds validation", tuple(names), [record(label) for label in labels])
-        monkeypatch.setattr(srd_jax.data, "open_source", lambda *_, **__: source)
+        for module in (srd_jax.data, images):
+            monkeypatch.setattr(module, "open_source", lambda *_, **__: source)
 
     return opened
 

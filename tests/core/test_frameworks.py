@@ -288,7 +288,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import srd_jax as srd
 
 jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
-from tests.test_frameworks import plain  # which makes arrays
+from tests.core.test_frameworks import plain  # which makes arrays
 
 assert len(jax.devices()) == 4 and len(jax.local_devices()) == 2
 f, weights = plain()

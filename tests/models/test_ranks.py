@@ -3,7 +3,7 @@
 import pytest
 
 import srd_jax as srd
-from srd_jax.cli.targets import Rank, parse, resolve
+from srd_jax.models.ranks import Rank, parse, resolve
 
 LABELS = ("tabby cat", "dog", "cup")
 

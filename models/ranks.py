@@ -1,10 +1,12 @@
-"""Which classes to explain, as they are asked for on the command line."""
+"""Classes that are asked for in words: by name, by index, or by rank among the likeliest."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from srd_jax.errors import TargetError
+
+from .labels import resolve_target
 
 __all__ = ["Rank", "parse", "resolve"]
 
@@ -40,8 +42,6 @@ def resolve(wanted: Sequence[str | Rank], labels: Sequence[str]) -> list[int | R
     Raises:
         TargetError: the model has no such class, or not so many.
     """
-    from srd_jax.models import resolve_target  # noqa: PLC0415
-
     most = max((each.rank for each in wanted if isinstance(each, Rank)), default=0)
     if most > len(labels):
         raise TargetError(f"top{most} is more than there is: the model has {len(labels)} classes")
