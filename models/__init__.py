@@ -5,7 +5,7 @@ from .photos import SAMPLES, Photo, crop, preprocess, sample_photo
 from .resnet import ResNet
 from .vgg import VGG
 from .weights import to_torchvision
-from .zoo import Model, build, input_extents, load, names, weights_source
+from .zoo import Model, build, can_train, input_extents, load, names, weights_source
 
 __all__ = [
     "SAMPLES",
@@ -14,6 +14,7 @@ __all__ = [
     "Photo",
     "ResNet",
     "build",
+    "can_train",
     "crop",
     "imagenet_labels",
     "input_extents",

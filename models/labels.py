@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from srd_jax.errors import TargetError
-from srd_jax.quoting import shortened
+from srd_jax.messages import shortened
 
 __all__ = [
     "imagenet_classes",

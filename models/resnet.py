@@ -6,6 +6,7 @@ so on within a block, the last of which is the block's output.
 """
 
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -14,7 +15,9 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-__all__ = ["BasicBlock", "Bottleneck", "ResNet"]
+from .family import Entry, Family
+
+__all__ = ["FAMILY", "BasicBlock", "Bottleneck", "ResNet"]
 
 
 def convolution(channels: int, kernel: int, stride: int, dtype: Any, name: str) -> nn.Conv:
@@ -166,3 +169,18 @@ class ResNet(nn.Module):
                 )
         x = nn.Dense(self.num_classes, dtype=self.dtype, name="fc")(x.mean((1, 2)))
         return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+FAMILY = Family(
+    entries=MappingProxyType(
+        {
+            "resnet18": Entry(partial(ResNet, (2, 2, 2, 2), bottleneck=False)),
+            "resnet34": Entry(partial(ResNet, (3, 4, 6, 3), bottleneck=False)),
+            "resnet50": Entry(partial(ResNet, (3, 4, 6, 3), bottleneck=True)),
+            "resnet101": Entry(partial(ResNet, (3, 4, 23, 3), bottleneck=True)),
+            "resnet152": Entry(partial(ResNet, (3, 8, 36, 3), bottleneck=True)),
+        }
+    ),
+    head="fc.weight",
+    can_train=True,
+)

@@ -5,14 +5,19 @@ Tiny-ImageNet. README.md says how it was trained; ``tiny_resnet.json`` beside th
 reached and the file's checksum.
 """
 
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax.numpy as jnp
 
+from . import resnet
+from .family import Entry
+from .labels import tiny_imagenet_labels
 from .resnet import ResNet
 
-__all__ = ["SIZE", "WEIGHTS", "tiny_resnet"]
+__all__ = ["FAMILY", "SIZE", "WEIGHTS", "tiny_resnet"]
 
 SIZE = 64
 WEIGHTS = Path(__file__).with_name("tiny_resnet.safetensors")
@@ -34,3 +39,9 @@ def tiny_resnet(*, num_classes: int = 200, dtype: Any = jnp.float32) -> ResNet:
         pool_skips=True,
         dtype=dtype,
     )
+
+
+FAMILY = replace(
+    resnet.FAMILY,
+    entries=MappingProxyType({"tiny_resnet": Entry(tiny_resnet, tiny_imagenet_labels, SIZE, SIZE, WEIGHTS)}),
+)

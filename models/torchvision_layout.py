@@ -1,14 +1,14 @@
 """torchvision's parameter names and layouts against those of the Flax ports, one parameter at a time.
 
 The ports' modules are named so that a path joined by dots is torchvision's name but for its last part. Convolutions go
-from (out, in, kh, kw) to (kh, kw, in, out), dense kernels from (out, in) to (in, out). VGG's first dense layer reads a
-flattened 7x7 map: channel-major in torchvision, channel-minor here.
+from (out, in, kh, kw) to (kh, kw, in, out), dense kernels from (out, in) to (in, out). A dense layer that reads a
+flattened map, as VGG's first, is channel-major in torchvision and channel-minor here.
 """
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from .vgg import GRID
+from . import families
 
 __all__ = ["accept", "from_torchvision", "own_name", "to_torchvision", "torchvision_name", "torchvision_shape"]
 
@@ -19,12 +19,10 @@ _SUFFIXES = {
     ("batch_stats", "mean"): "running_mean",
     ("batch_stats", "var"): "running_var",
 }
-_FLATTENED = "classifier.0.weight"
 # what DataParallel, compiling, sharding, checkpointing and training scripts put between or before the names
 _WRAPPERS = frozenset(
     {"module", "model", "net", "backbone", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 )
-_TIMM = {"pre_logits.fc1.": "classifier.0.", "pre_logits.fc2.": "classifier.3.", "head.fc.": "classifier.6."}
 
 
 def torchvision_name(path: tuple[str, ...]) -> str:
@@ -33,15 +31,16 @@ def torchvision_name(path: tuple[str, ...]) -> str:
 
 
 def own_name(name: str) -> str:
-    """Name in torchvision of a parameter, without the names of wrappers around it, and not as timm renames VGG's.
+    """Name in torchvision of a parameter, without the names of wrappers around it, and not as others rename it.
 
     Example:
         ``own_name("module._orig_mod.conv1.weight")`` is ``"conv1.weight"``.
     """
     name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
-    for old, new in _TIMM.items():
-        if name.startswith(old):
-            return new + name.removeprefix(old)
+    for family in families.FAMILIES:
+        for old, new in family.renamed.items():
+            if name.startswith(old):
+                return new + name.removeprefix(old)
     return name
 
 
@@ -66,8 +65,8 @@ def accept(name: str, array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) 
     """
     if array.shape == shape:
         return array
-    if name.startswith("classifier.") and len(shape) == 2:
-        side = GRID if name == _FLATTENED else 1
+    side = _side(name)
+    if side is not None:
         if array.shape == (shape[0], shape[1] // side**2, side, side):
             return array.reshape(shape)
     return None
@@ -77,9 +76,10 @@ def from_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.nda
     """A parameter in torchvision's layout (out first) to the Flax layout (out last)."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
-    if name == _FLATTENED:
+    side = _side(name)
+    if side is not None:
         out = array.shape[0]
-        return array.reshape(out, -1, GRID, GRID).transpose(2, 3, 1, 0).reshape(-1, out)
+        return array.reshape(out, -1, side, side).transpose(2, 3, 1, 0).reshape(-1, out)
     return array.T
 
 
@@ -87,7 +87,14 @@ def to_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.ndarr
     """A parameter in the Flax layout (out last) to torchvision's (out first): the inverse of `from_torchvision`."""
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
-    if name == _FLATTENED:
+    side = _side(name)
+    if side is not None:
         out = array.shape[1]
-        return array.reshape(GRID, GRID, -1, out).transpose(3, 2, 0, 1).reshape(out, -1)
+        return array.reshape(side, side, -1, out).transpose(3, 2, 0, 1).reshape(out, -1)
     return array.T
+
+
+def _side(name: str) -> int | None:
+    """Positions a side of the flattened map that a dense kernel reads, None where it reads none."""
+    sides = (family.flattened.get(name) for family in families.FAMILIES)
+    return next((side for side in sides if side is not None), None)

@@ -5,6 +5,8 @@ parameter names; a ReLU's output carries its index in torchvision's module, `fea
 """
 
 from collections.abc import Iterator
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,7 +16,9 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-__all__ = ["GRID", "VGG", "Classifier", "Features", "adaptive_average_pool"]
+from .family import Entry, Family
+
+__all__ = ["FAMILY", "GRID", "VGG", "Classifier", "Features", "adaptive_average_pool"]
 
 GRID = 7  # positions a side of the map that the classifier flattens
 WIDTHS = (64, 128, 256, 512, 512)
@@ -163,3 +167,25 @@ class VGG(nn.Module):
         x = adaptive_average_pool(self.features(images))
         x = self.classifier(x.reshape(x.shape[0], -1))
         return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+FAMILY = Family(
+    entries=MappingProxyType(
+        {
+            f"vgg{layers}{suffix}": Entry(partial(VGG, depths, batch_norm=bool(suffix)))
+            for layers, depths in (
+                (11, (1, 1, 2, 2, 2)),
+                (13, (2, 2, 2, 2, 2)),
+                (16, (2, 2, 3, 3, 3)),
+                (19, (2, 2, 4, 4, 4)),
+            )
+            for suffix in ("", "_bn")
+        }
+    ),
+    head="classifier.6.weight",
+    # timm's names
+    renamed=MappingProxyType(
+        {"pre_logits.fc1.": "classifier.0.", "pre_logits.fc2.": "classifier.3.", "head.fc.": "classifier.6."}
+    ),
+    flattened=MappingProxyType({"classifier.0.weight": GRID, "classifier.3.weight": 1, "classifier.6.weight": 1}),
+)

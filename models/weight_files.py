@@ -18,7 +18,9 @@ from safetensors.numpy import load_file
 
 from srd_jax.errors import WeightsError
 from srd_jax.files import is_address
-from srd_jax.quoting import shortened
+from srd_jax.messages import shortened
+
+from .families import family_of
 
 __all__ = ["class_names", "download", "hub_repository", "read"]
 
@@ -36,8 +38,8 @@ _STORED_AS = frozenset({"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", 
 
 
 def hub_repository(model: str) -> str:
-    """Repository of torchvision's ImageNet-1k weights (the V1 set) for a model on the Hugging Face hub."""
-    return f"timm/{model}.tv_in1k"
+    """Repository of a model's pretrained weights on the Hugging Face hub."""
+    return family_of(model).repository.format(name=model)
 
 
 def download(model: str) -> Path:

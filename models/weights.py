@@ -16,24 +16,25 @@ from flax import traverse_util
 from jaxtyping import Float
 
 from srd_jax.errors import WeightsError
-from srd_jax.quoting import shortened
+from srd_jax.messages import shortened
 
+from . import families
 from . import torchvision_layout as layout
 
 __all__ = ["Variables", "class_count", "from_torchvision", "to_torchvision", "untrained"]
 
 Variables = Mapping[str, Any]  # Flax's {"params": ..., "batch_stats": ...}
 
-_HEADS = ("fc.weight", "classifier.6.weight")
 _COUNTERS = ("num_batches_tracked", "n_averaged")  # of batch norm and of averaged models
 _SHOWN = 40
 
 
 def class_count(state: Mapping[str, Any]) -> int | None:
     """Number of classes that the last dense layer in `state` has, or None if it is not there."""
+    heads = {family.head for family in families.FAMILIES}
     for name, value in state.items():
         shape = tuple(value.shape) if _is_tensor(value) or isinstance(value, np.ndarray | jax.Array) else ()
-        if layout.own_name(name) in _HEADS and len(shape) >= 2:
+        if layout.own_name(name) in heads and len(shape) >= 2:
             return int(shape[0])
     return None
 

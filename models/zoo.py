@@ -1,69 +1,26 @@
 """The models by name: module, weights, preprocessing and labels in one value."""
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jaxtyping import Float, Float32, Shaped
 
 from srd_jax.errors import ImageError, LayerError, ShapeError, WeightsError
-from srd_jax.quoting import shortened
+from srd_jax.messages import did_you_mean, shortened
 
-from . import hub, photos, tiny, weight_files
-from .labels import imagenet_labels, tiny_imagenet_labels
-from .resnet import ResNet
-from .vgg import VGG
+from . import hub, photos, weight_files
+from .families import entries, family_of
+from .family import Entry
 from .weights import Variables, class_count, from_torchvision, untrained
 
-__all__ = ["Model", "build", "input_extents", "load", "names", "weights_source"]
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """What is known of a model before it is built.
-
-    Attributes:
-        module: makes the Flax module from ``num_classes`` and ``dtype``.
-        classes: names in logit order, of the weights that `load` finds by itself.
-        size: side in pixels of the images it was made for.
-        resize: length of a photo's shorter side before the centre of that size is cropped.
-        bundled: whether its weights come with the package.
-    """
-
-    module: Callable[..., ResNet | VGG]
-    classes: Callable[[], tuple[str, ...]] = imagenet_labels
-    size: int = 224
-    resize: int = 256
-    bundled: bool = False
-
-
-_ENTRIES: Mapping[str, _Entry] = MappingProxyType(
-    {
-        "tiny_resnet": _Entry(tiny.tiny_resnet, tiny_imagenet_labels, tiny.SIZE, tiny.SIZE, bundled=True),
-        "resnet18": _Entry(partial(ResNet, (2, 2, 2, 2), bottleneck=False)),
-        "resnet34": _Entry(partial(ResNet, (3, 4, 6, 3), bottleneck=False)),
-        "resnet50": _Entry(partial(ResNet, (3, 4, 6, 3), bottleneck=True)),
-        "resnet101": _Entry(partial(ResNet, (3, 4, 23, 3), bottleneck=True)),
-        "resnet152": _Entry(partial(ResNet, (3, 8, 36, 3), bottleneck=True)),
-        **{
-            f"vgg{layers}{suffix}": _Entry(partial(VGG, depths, batch_norm=bool(suffix)))
-            for layers, depths in (
-                (11, (1, 1, 2, 2, 2)),
-                (13, (2, 2, 2, 2, 2)),
-                (16, (2, 2, 3, 3, 3)),
-                (19, (2, 2, 4, 4, 4)),
-            )
-            for suffix in ("", "_bn")
-        },
-    }
-)
+__all__ = ["Model", "build", "can_train", "input_extents", "load", "names", "weights_source"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +54,7 @@ class Model:
 
 def names() -> tuple[str, ...]:
     """Names of the models that `load` knows."""
-    return tuple(_ENTRIES)
+    return tuple(entries())
 
 
 def weights_source(name: str) -> str:
@@ -106,7 +63,17 @@ def weights_source(name: str) -> str:
     Raises:
         LayerError: if there is no model of that name.
     """
-    return "bundled" if _entry(name).bundled else f"hf.co/{weight_files.hub_repository(name)}"
+    return "bundled" if _entry(name).weights else f"hf.co/{weight_files.hub_repository(name)}"
+
+
+def can_train(name: str) -> bool:
+    """Whether a model has a training mode, ``module.apply(..., train=True)``.
+
+    Raises:
+        LayerError: if there is no model of that name.
+    """
+    _entry(name)
+    return family_of(name).can_train
 
 
 def input_extents(name: str) -> tuple[int, int]:
@@ -118,7 +85,7 @@ def input_extents(name: str) -> tuple[int, int]:
     return _entry(name).size, _entry(name).resize
 
 
-def build(name: str, *, num_classes: int | None = None, dtype: Any = jnp.float32) -> ResNet | VGG:
+def build(name: str, *, num_classes: int | None = None, dtype: Any = jnp.float32) -> nn.Module:
     """The Flax module of a model, without weights.
 
     Args:
@@ -159,7 +126,7 @@ def load(
     """
     entry = _entry(name)  # an unknown name should not cost a download
     if weights is None:
-        weights = tiny.WEIGHTS if entry.bundled else hub.fetch(name)
+        weights = entry.weights or hub.fetch(name)
     state = None if isinstance(weights, str) and weights == "untrained" else weight_files.read(weights)
     if num_classes is None:
         num_classes = (class_count(state) if state is not None else None) or len(entry.classes())
@@ -179,16 +146,15 @@ def load(
     )
 
 
-def _entry(name: str) -> _Entry:
-    if name not in _ENTRIES:
+def _entry(name: str) -> Entry:
+    known = entries()
+    if name not in known:
         name = shortened(name)
-        close = difflib.get_close_matches(name.lower(), _ENTRIES, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(_ENTRIES)}."
-        raise LayerError(f"there is no model {name!r}: {hint}")
-    return _ENTRIES[name]
+        raise LayerError(f"there is no model {name!r}; {did_you_mean(name.lower(), list(known))}")
+    return known[name]
 
 
-def _labels(entry: _Entry, weights: Any, num_classes: int) -> tuple[str, ...]:
+def _labels(entry: Entry, weights: Any, num_classes: int) -> tuple[str, ...]:
     """The names that the weights' file holds, else those of the architecture's public weights, if there are such.
 
     Raises:
@@ -198,12 +164,12 @@ def _labels(entry: _Entry, weights: Any, num_classes: int) -> tuple[str, ...]:
     if named and len(named) != num_classes:
         raise WeightsError(f"{shortened(weights)} has {len(named)} class names for {num_classes} classes.")
     # weights without names that others have trained may be of any data set with as many classes
-    public = entry.classes() if weights is None or not entry.bundled else ()
+    public = entry.classes() if weights is None or entry.weights is None else ()
     labels = named or public
     return labels if len(labels) == num_classes else tuple(f"class {i}" for i in range(num_classes))
 
 
-def _checked(module: ResNet | VGG) -> Callable[[Variables, Any], Float[jax.Array, "N classes"]]:
+def _checked(module: Any) -> Callable[[Variables, Any], Float[jax.Array, "N classes"]]:
     """The module's forward pass behind a check of the images."""
     least = module.min_extent
 

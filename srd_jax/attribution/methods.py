@@ -13,7 +13,7 @@ from srd_jax.attribution.srd import explain
 from srd_jax.attribution.srd_encoder import srd_encoder
 from srd_jax.attribution.srd_scalar import srd_scalar
 from srd_jax.errors import MethodError
-from srd_jax.suggest import did_you_mean
+from srd_jax.messages import did_you_mean
 
 __all__ = ["METHODS", "Explain", "Method", "find_method", "keywords_of", "with_options"]
 

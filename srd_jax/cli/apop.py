@@ -79,7 +79,7 @@ def apop(
 
 
 def _layers(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    from srd_jax.suggest import did_you_mean  # noqa: PLC0415
+    from srd_jax.messages import did_you_mean  # noqa: PLC0415
 
     for name in wanted or ():
         if name not in known:

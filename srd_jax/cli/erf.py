@@ -8,7 +8,7 @@ import typer
 
 from srd_jax.errors import LayerError
 from srd_jax.files import check_folder, replacing
-from srd_jax.suggest import did_you_mean
+from srd_jax.messages import did_you_mean
 
 from .options import At, Bias, ModelName, Out, Size, Weights
 from .terminal import extents, line, waiting

@@ -11,9 +11,9 @@ import typer
 
 from srd_jax.batch import Batch
 from srd_jax.errors import DataError, TargetError
+from srd_jax.messages import shortened
 from srd_jax.models import Model
 from srd_jax.models.labels import nameless, unlike
-from srd_jax.quoting import shortened
 
 from .extras import needing
 from .inputs import Outline

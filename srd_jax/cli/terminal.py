@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from srd_jax.quoting import shortened
+from srd_jax.messages import shortened
 
 __all__ = [
     "extents",

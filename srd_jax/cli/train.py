@@ -46,7 +46,7 @@ def train(
     checkpoints: Annotated[int, typer.Option(min=1, help="How often the state is written and evaluated.")] = 16,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint.")] = False,
 ) -> None:
-    """Train a ResNet on any TFDS set of labelled images; without options, as the bundled weights were made."""
+    """Train a model on any TFDS set of labelled images; without options, as the bundled weights were made."""
     check_folder(out)
     from srd_jax import models  # noqa: PLC0415
 
@@ -58,8 +58,9 @@ def train(
         from srd_jax.training import train as run  # noqa: PLC0415
 
     size, resize = models.input_extents(model)
-    if not isinstance(models.build(model), models.ResNet):
-        raise SRDError(f"{model} cannot be trained: only ResNets have a training mode")
+    if not models.can_train(model):
+        able = [name for name in models.names() if models.can_train(name)]
+        raise SRDError(f"{model} has no training mode; there are {', '.join(able)}")
     changes = {
         "epochs": epochs,
         "batch": batch,

@@ -22,7 +22,7 @@ from srd_jax.core.head import Contrast, Head, HeadTable
 from srd_jax.core.meshes import by_image
 from srd_jax.core.targets import as_targets, check_targets
 from srd_jax.errors import LayerError, TargetError
-from srd_jax.suggest import did_you_mean
+from srd_jax.messages import did_you_mean
 
 __all__ = ["Account", "Flow", "Layer"]
 

@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 from jaxtyping import Float32
 
 from srd_jax.errors import DataError
+from srd_jax.messages import did_you_mean
 from srd_jax.models.labels import readable
-from srd_jax.suggest import did_you_mean
 
 from . import tiny_imagenet  # noqa: F401  # it registers its set with TFDS
 

@@ -18,8 +18,8 @@ from srd_jax.core.interpreter import interpret
 from srd_jax.core.tracing import Operand, Program, Ref, bind, trace
 from srd_jax.core.transforms import check_images
 from srd_jax.errors import LayerError, ShapeError, UnsupportedPrimitiveError
+from srd_jax.messages import did_you_mean
 from srd_jax.patterns.frozen_pattern import run_held
-from srd_jax.suggest import did_you_mean
 
 __all__ = ["apop"]
 

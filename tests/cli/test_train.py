@@ -35,7 +35,7 @@ def test_it_trains_and_loads(small_set, tmp_path):
     [
         (["--data", "no_such_set"], "no data set 'no_such_set'"),
         (["--split", "test"], "has no split 'test'"),
-        (["--model", "vgg16"], "only ResNets have a training mode"),
+        (["--model", "vgg16"], "vgg16 has no training mode; there are tiny_resnet"),
         (["--epochs", "-1"], "epochs"),
         (["--sizes", "32,64"], "is not SHARE:PIXELS"),
         (["--sizes", "0.5:32"], "sizes must start at share 0"),

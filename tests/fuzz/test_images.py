@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import srd_jax as srd
-from srd_jax.cli.targets import Rank, parse, resolve
 from srd_jax.cli.terminal import one_line
 from srd_jax.data.images import from_list
 from srd_jax.files import unique_stems
 from srd_jax.models import crop, imagenet_labels, photos
+from srd_jax.models.ranks import Rank, parse, resolve
 
 from . import fuzzed
 

@@ -163,7 +163,7 @@ def test_untrained_takes_a_number_of_classes():
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("resnet5", "did you mean resnet50"), ("ResNet50", "did you mean resnet50"), ("zzz", "there are tiny_resnet")],
+    [("resnet5", "did you mean 'resnet50'"), ("ResNet50", "did you mean 'resnet50'"), ("zzz", "there are tiny_resnet")],
 )
 def test_an_unknown_model_is_refused_before_any_download(name, hint, monkeypatch):
     monkeypatch.setattr(hub, "fetch", lambda _: pytest.fail("asked the hub"))

@@ -1,4 +1,4 @@
-from srd_jax.quoting import shortened
+from srd_jax.messages import shortened
 
 
 def test_both_ends_of_a_long_text():

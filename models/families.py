@@ -1,0 +1,18 @@
+"""The registry of model families: a new one is its module, with a `Family`, and an entry here."""
+
+from . import resnet, tiny, vgg
+from .family import Entry, Family
+
+__all__ = ["FAMILIES", "entries", "family_of"]
+
+FAMILIES: tuple[Family, ...] = (tiny.FAMILY, resnet.FAMILY, vgg.FAMILY)
+
+
+def entries() -> dict[str, Entry]:
+    """Every model of every family by name."""
+    return {name: entry for family in FAMILIES for name, entry in family.entries.items()}
+
+
+def family_of(name: str) -> Family:
+    """The family of a model that there is."""
+    return next(family for family in FAMILIES if name in family.entries)
