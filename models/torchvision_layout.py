@@ -66,9 +66,8 @@ def accept(name: str, array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) 
     if array.shape == shape:
         return array
     side = _side(name)
-    if side is not None:
-        if array.shape == (shape[0], shape[1] // side**2, side, side):
-            return array.reshape(shape)
+    if side is not None and array.shape == (shape[0], shape[1] // side**2, side, side):
+        return array.reshape(shape)
     return None
 
 
