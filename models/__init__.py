@@ -5,12 +5,12 @@ from .photos import SAMPLES, Photo, crop, preprocess, sample_photo
 from .resnet import ResNet
 from .vgg import VGG
 from .weights import to_torchvision
-from .zoo import Model, build, can_train, input_extents, load, names, weights_source
+from .zoo import Network, build, can_train, input_extents, load, names, weights_source
 
 __all__ = [
     "SAMPLES",
     "VGG",
-    "Model",
+    "Network",
     "Photo",
     "ResNet",
     "build",

@@ -20,11 +20,11 @@ from .families import entries, family_of
 from .family import Entry
 from .weights import Variables, class_count, from_torchvision, untrained
 
-__all__ = ["Model", "build", "can_train", "input_extents", "load", "names", "weights_source"]
+__all__ = ["Network", "build", "can_train", "input_extents", "load", "names", "weights_source"]
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Network:
     """A network ready to be explained.
 
     Attributes:
@@ -107,7 +107,7 @@ def load(
     seed: int = 0,
     dtype: Any = jnp.float32,
     num_classes: int | None = None,
-) -> Model:
+) -> Network:
     """A model with its weights.
 
     Args:
@@ -133,7 +133,7 @@ def load(
     module = build(name, num_classes=num_classes, dtype=dtype)
     template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     variables = untrained(template, seed) if state is None else from_torchvision(template, state, name)
-    return Model(
+    return Network(
         name=name,
         apply=_checked(module),
         variables=variables,

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Int32, UInt8
 from srd_jax.errors import WeightsError
 
 if TYPE_CHECKING:
-    from srd_jax.models import Model
+    from srd_jax.models import Network
 
 __all__ = ["Batch", "check_logits", "filled", "normalised"]
 
@@ -39,7 +39,7 @@ def filled(batch: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([items, np.repeat(items[-1:], size - len(items), 0)]) if len(items) < size else items
 
 
-def normalised(model: "Model", images: UInt8[np.ndarray, "N H W 3"]) -> Float32[np.ndarray, "N H W 3"]:
+def normalised(model: "Network", images: UInt8[np.ndarray, "N H W 3"]) -> Float32[np.ndarray, "N H W 3"]:
     """The network input for images that have the model's size."""
     size = images.shape[1]
     return np.stack([model.preprocess(image, size=size, resize=size) for image in images])

@@ -14,11 +14,11 @@ from .options import (
     Count,
     DataDir,
     Head,
-    Images,
     ManualDir,
     Methods,
     ModelName,
     Out,
+    Photos,
     Size,
     Split,
     Weights,
@@ -31,7 +31,7 @@ __all__ = ["ablate"]
 
 def ablate(
     *,
-    images: Images = None,
+    images: Photos = None,
     model: ModelName = "tiny_resnet",
     weights: Weights = None,
     data: Annotated[

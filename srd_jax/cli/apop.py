@@ -9,7 +9,7 @@ import typer
 from srd_jax.errors import LayerError, SRDError
 from srd_jax.files import check_folder
 
-from .options import MOST_AT_ONCE, Count, DataDir, Images, ManualDir, ModelName, Out, Size, Split, Weights
+from .options import MOST_AT_ONCE, Count, DataDir, ManualDir, ModelName, Out, Photos, Size, Split, Weights
 from .terminal import progress_bar
 
 __all__ = ["apop"]
@@ -19,7 +19,7 @@ PROBES = ("zeros", "ones", "mean", "noise", "other", "image")
 
 def apop(
     *,
-    images: Images = None,
+    images: Photos = None,
     model: ModelName = "tiny_resnet",
     weights: Weights = None,
     data: Annotated[

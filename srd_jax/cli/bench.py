@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import jax
 
     from srd_jax.evaluation.calls import Repeated
-    from srd_jax.models import Model
+    from srd_jax.models import Network
 
 __all__ = ["bench"]
 
@@ -89,7 +89,7 @@ def bench(
         raise SRDError(f"{calls} calls leave something behind; " + ", ".join(faults))
 
 
-def _repeated(net: "Model", images: "jax.Array", bias: Bias, calls: int) -> dict[str, "Repeated"]:
+def _repeated(net: "Network", images: "jax.Array", bias: Bias, calls: int) -> dict[str, "Repeated"]:
     import jax.numpy as jnp  # noqa: PLC0415
 
     from srd_jax.evaluation.calls import call_forms, repeat  # noqa: PLC0415

@@ -11,7 +11,7 @@ import typer
 from srd_jax.errors import ImageError, ShapeError
 from srd_jax.files import check_folder
 
-from .options import MOST_AT_ONCE, Bias, Contrast, Head, Images, Method, ModelName, Out, Size, Target, Weights
+from .options import MOST_AT_ONCE, Bias, Contrast, Head, Method, ModelName, Out, Photos, Size, Target, Weights
 from .terminal import line, problem, progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ FAILED = 2  # exit code where some photos were left out
 
 def explain(
     *,
-    images: Images = None,
+    images: Photos = None,
     model: ModelName = "tiny_resnet",
     weights: Weights = None,
     target: Target = None,

@@ -62,7 +62,7 @@ def layers_of(model: Outline) -> tuple[srd.Layer, ...]:
     return layers
 
 
-def load_model(name: str, weights: str | None) -> models.Model:
+def load_model(name: str, weights: str | None) -> models.Network:
     """A model with weights.
 
     Raises:

@@ -12,7 +12,7 @@ import typer
 from srd_jax.batch import Batch
 from srd_jax.errors import DataError, TargetError
 from srd_jax.messages import shortened
-from srd_jax.models import Model
+from srd_jax.models import Network
 from srd_jax.models.labels import nameless, unlike
 
 from .extras import needing
@@ -34,7 +34,7 @@ def from_data(
     name: str,
     split: str,
     count: int | None,
-    model: Model,
+    model: Network,
     batch: int,
     *,
     size: int | None = None,
@@ -60,7 +60,7 @@ def from_data(
     return found, total
 
 
-def check_classes(model: Model, name: str, labels: Sequence[str]) -> None:
+def check_classes(model: Network, name: str, labels: Sequence[str]) -> None:
     """Refuse a data set whose classes are not the model's; where names are unknown, say so on stderr and go on.
 
     Args:
@@ -119,7 +119,7 @@ def only_labelled(images: "Images") -> "Images":
     return replace(images, read=read)
 
 
-def classes_to_explain(wanted: Sequence["str | Rank"], net: Model, images: "Images") -> list["int | Rank"]:
+def classes_to_explain(wanted: Sequence["str | Rank"], net: Network, images: "Images") -> list["int | Rank"]:
     """Class indices, ranks, and the true label where it is asked for.
 
     Raises:

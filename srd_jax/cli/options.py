@@ -19,12 +19,12 @@ __all__ = [
     "DataDir",
     "DataSet",
     "Head",
-    "Images",
     "ManualDir",
     "Method",
     "Methods",
     "ModelName",
     "Out",
+    "Photos",
     "Size",
     "Split",
     "Target",
@@ -53,7 +53,7 @@ Bias = Literal["norm", "uniform", "none"]
 Contrast = Literal["spatial", "class", "none"]
 Head = Literal["linear", "gradcam", "sharing"]
 
-Images = Annotated[
+Photos = Annotated[
     list[Path] | None, typer.Argument(metavar="IMAGE", help="Photos; without any, a cat that comes along.")
 ]
 Method = Annotated[

@@ -7,7 +7,7 @@ from .terminal import line, show, table
 
 if TYPE_CHECKING:
     from srd_jax.evaluation.report import Report
-    from srd_jax.models import Model
+    from srd_jax.models import Network
 
 __all__ = ["show_notice", "show_report"]
 
@@ -24,7 +24,7 @@ def show_report(report: "Report", out: Path) -> None:
         line(report.notice, style="bold red")
 
 
-def show_notice(net: "Model") -> None:
+def show_notice(net: "Network") -> None:
     """Say that a model has learnt nothing, where it has not."""
     from srd_jax.evaluation.report import untrained_notice  # noqa: PLC0415
 

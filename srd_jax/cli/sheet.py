@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from srd_jax.data.images import Images
-    from srd_jax.models import Model
+    from srd_jax.models import Network
 
 __all__ = ["draw_sheet"]
 
 
-def draw_sheet(out: Path, images: "Images", net: "Model", count: int, side: int) -> Path:
+def draw_sheet(out: Path, images: "Images", net: "Network", count: int, side: int) -> Path:
     """A contact sheet of maps from all over the images, as a file of the store.
 
     Args:

@@ -16,7 +16,7 @@ from .chunks import Chunk
 from .store import DONE, UNREADABLE, Rows, Writer
 
 if TYPE_CHECKING:
-    from srd_jax.models import Model
+    from srd_jax.models import Network
 
 __all__ = ["TRUE_LABEL", "explained", "unreadable"]
 
@@ -25,7 +25,7 @@ TRUE_LABEL = -1
 
 
 def explained(
-    net: "Model",
+    net: "Network",
     wanted: Sequence[int | Rank],
     method: str,
     options: Mapping[str, Any],
@@ -77,7 +77,7 @@ def unreadable(status: np.ndarray) -> np.ndarray:
     return (status == UNREADABLE).nonzero()[0]
 
 
-def _step(net: "Model", wanted: Sequence[int | Rank], method: str, options: Mapping[str, Any]) -> Callable[..., Any]:
+def _step(net: "Network", wanted: Sequence[int | Rank], method: str, options: Mapping[str, Any]) -> Callable[..., Any]:
     """(variables, inputs, labels) -> maps, targets, their logits, predictions, largest logits; compiled once."""
     explain = with_options(find_method(method), options)(net.apply)
     most = max((each.rank for each in wanted if isinstance(each, Rank)), default=1)

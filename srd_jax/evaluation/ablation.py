@@ -17,7 +17,7 @@ from srd_jax.evaluation.report import Report, Subject, untrained_notice
 from srd_jax.metrics import METRICS, Explained, blurred, bootstrap, mean_colour
 
 if TYPE_CHECKING:
-    from srd_jax.models import Model
+    from srd_jax.models import Network
 
 __all__ = ["SETTINGS", "Ablation", "Setting", "ablation", "report", "settings_of"]
 
@@ -67,7 +67,7 @@ def settings_of(methods: Iterable[str]) -> dict[str, Setting]:
 
 
 def ablation(
-    net: "Model",
+    net: "Network",
     batches: Iterable[Batch],
     batch: int,
     *,

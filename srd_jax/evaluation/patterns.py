@@ -16,7 +16,7 @@ from srd_jax.metrics import bootstrap
 from srd_jax.patterns import apop
 
 if TYPE_CHECKING:
-    from srd_jax.models import Model
+    from srd_jax.models import Network
 
 __all__ = ["PROBES", "Result", "patterns", "report"]
 
@@ -51,7 +51,7 @@ class Result:
 
 
 def patterns(
-    net: "Model",
+    net: "Network",
     batches: Iterable[Batch],
     batch: int,
     *,

@@ -138,14 +138,14 @@ def read_photo(file: PhotoFile, model: str, size: int) -> PhotoCrop:
     return PhotoCrop(file.name, file.stem, crop(image, size=size, resize=resize), sharp)
 
 
-def pixels_of(net: "models.Model", crops: Sequence[PhotoCrop]) -> Float32[np.ndarray, "N H W 3"]:
+def pixels_of(net: "models.Network", crops: Sequence[PhotoCrop]) -> Float32[np.ndarray, "N H W 3"]:
     """The normalised network input for photos: (N, H, W, 3)."""
     size = crops[0].crop.shape[0]
     return np.stack([net.preprocess(photo.crop, size=size, resize=size) for photo in crops])
 
 
 def explain_photos(
-    net: "models.Model", crops: Iterable[PhotoCrop], wanted: Sequence[int | Rank], asked: Asked, batch: int
+    net: "models.Network", crops: Iterable[PhotoCrop], wanted: Sequence[int | Rank], asked: Asked, batch: int
 ) -> Iterator[ExplainedPhoto]:
     """Explain photos in order; every batch goes through the same compiled functions.
 
@@ -177,7 +177,9 @@ def explain_photos(
             yield ExplainedPhoto(photo, logits[row], dict(zip(map(int, targets[row]), own, strict=True)))
 
 
-def write_explanation(net: "models.Model", result: ExplainedPhoto, target: int, asked: Asked, out: Path) -> list[Path]:
+def write_explanation(
+    net: "models.Network", result: ExplainedPhoto, target: int, asked: Asked, out: Path
+) -> list[Path]:
     """Write the picture and the numbers of one map.
 
     Returns:
@@ -225,7 +227,7 @@ def write_explanation(net: "models.Model", result: ExplainedPhoto, target: int, 
     return [picture, numbers]
 
 
-def predictions(net: "models.Model", result: ExplainedPhoto) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
+def predictions(net: "models.Network", result: ExplainedPhoto) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
     """A table of the likeliest classes, and below them explained ones that are not among them.
 
     Returns:

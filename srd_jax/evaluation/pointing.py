@@ -19,7 +19,7 @@ from srd_jax.evaluation.report import Report, Subject, untrained_notice
 from srd_jax.metrics import blurred, bootstrap, pointing_game
 
 if TYPE_CHECKING:
-    from srd_jax.models import Model
+    from srd_jax.models import Network
 
 __all__ = ["ANYWHERE", "CENTRE", "SMOOTHED", "Played", "pointing", "report"]
 
@@ -50,7 +50,7 @@ class Played:
 
 
 def pointing(
-    net: "Model",
+    net: "Network",
     batches: Iterable[Batch],
     batch: int,
     *,

@@ -12,7 +12,7 @@ from srd_jax.files import replacing, slug
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from srd_jax.models import Model
+    from srd_jax.models import Network
 
 __all__ = ["UNTRAINED", "Report", "Subject", "untrained_notice"]
 
@@ -40,7 +40,7 @@ class Subject:
     split: str | None = None
 
     @classmethod
-    def of(cls, net: "Model", weights: str, data: str | None = None, split: str | None = None) -> "Subject":
+    def of(cls, net: "Network", weights: str, data: str | None = None, split: str | None = None) -> "Subject":
         """The subject that a loaded model and a split of a data set, or photos, are."""
         return cls(net.name, weights, net.trained, tuple(net.labels), data, split if data else None)
 

@@ -47,7 +47,7 @@ def test_a_model_holds_what_it_takes(net):
 
 
 def test_its_repr_is_short(net):
-    assert repr(net) == "Model(name='resnet18', trained=True, size=224, resize=256)"
+    assert repr(net) == "Network(name='resnet18', trained=True, size=224, resize=256)"
 
 
 def test_a_photo_goes_all_the_way(net):
