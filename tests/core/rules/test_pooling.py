@@ -10,65 +10,7 @@ from jax import lax
 
 import srd_jax as srd
 from tests.compiling import QUICK
-
-
-@pytest.fixture(autouse=True)
-def _double_precision():
-    with jax.enable_x64(True):
-        yield
-
-
-def draw(*shape, seed=0):
-    return np.random.default_rng([seed, *shape]).normal(size=shape)
-
-
-def logits(x):
-    """Average pooling and a dense layer of three classes."""
-    return jnp.mean(x, range(1, x.ndim - 1)) @ draw(x.shape[-1], 3) + draw(3)
-
-
-def by_masking(branches, images):
-    """mu_{i->j} (N, later positions, *grid) of a sum of affine steps, from every vhat_{i->j} on its own."""
-    grid = images.shape[1:-1]
-    masks = jnp.eye(int(np.prod(grid))).reshape((-1, 1, *grid, 1))
-    x = sum(branch(images) for branch in branches)
-    mu = 0
-    for branch in branches:
-        vhat = jax.vmap(lambda mask, branch=branch: jax.jvp(branch, (images,), (mask * images,))[1])(masks)
-        norms = jnp.sqrt(jnp.sum(vhat**2, -1, keepdims=True))
-        bias = branch(images) - vhat.sum(0)
-        mu += jnp.sum((vhat + norms / norms.sum(0) * bias) * x, -1) / jnp.sum(x * x, -1)
-    return jnp.moveaxis(mu.reshape((*mu.shape[:2], -1)), 0, -1).reshape((x.shape[0], -1, *grid))
-
-
-def explained(f, images, branches=None, **options):
-    """The flow, heatmap and ERFs of the last map, with the laws that hold for every network checked.
-
-    The ratios are weighed in NumPy, which needs no compiling.
-    """
-
-    def everything(images):
-        y, flow = srd.decompose(f, **options)(None, images)
-        tops = flow.head.relevance(jnp.ones((images.shape[0], 1), int), None)
-        return flow, tops, y - f(None, images), None if branches is None else by_masking(branches, images)
-
-    flow, tops, difference, expected = jax.jit(everything, compiler_options=QUICK)(images)
-    grid = flow.layers[0].grid
-    pixels = np.eye(int(np.prod(grid))).reshape((-1, *grid))
-    fields = {0: np.stack([pixels] * len(images))}
-    for edge in flow.edges:
-        known = replace(edge, ratios=None if edge.ratios is None else np.asarray(edge.ratios))
-        fields[edge.target] = np.asarray(known.apply(fields[edge.source])) + fields.get(edge.target, 0)
-    by_position = {index: field.reshape((*field.shape[:2], -1)) for index, field in fields.items()}
-    seeds = tops.items()
-    heat = sum(np.einsum("npj,nj->np", by_position[node], np.reshape(top, (len(images), -1))) for node, top in seeds)
-    last = np.moveaxis(by_position[len(flow.layers) - 1], 1, 2).reshape((len(images), -1, *grid))
-    np.testing.assert_allclose(difference, 0, atol=1e-10)
-    np.testing.assert_allclose(heat.sum(1), flow.head.logits[:, 1], atol=1e-10)
-    np.testing.assert_allclose(last.sum(tuple(range(2, last.ndim))), 1, atol=1e-10)
-    if branches is not None:
-        np.testing.assert_allclose(last, expected, atol=1e-10)
-    return flow, heat.reshape((len(images), *grid)), last
+from tests.laws import by_masking, draw, explained, logits
 
 
 def window(x, size, stride=1, padding="VALID", *, init=-jnp.inf, operation=lax.max, **options):
@@ -361,6 +303,23 @@ def test_a_window_over_channels_may_be_the_last_step(step):
     over, first = CHANNEL_WINDOWS[step], draw(3, 2, 4)
     flow, _, _ = explained(lambda _, x: logits(over(jnp.tanh(conv(x, first)))), draw(2, 4, 2))
     assert len(flow.layers) == 2
+
+
+def dilated(x):
+    """A max pool that JAX has no derivative of."""
+    return window(x, 2, window_dilation=(1, 2, 2, 1))
+
+
+DILATED = {
+    "in the head": lambda y: logits(dilated(y)),
+    "flattened in the head": lambda y: dilated(y).reshape(2, -1) @ draw(60, 3),
+    "before a convolution": lambda y: logits(jax.nn.relu(conv(dilated(y), draw(3, 3, 3, 3, seed=1)))),
+}
+
+
+@pytest.mark.parametrize("place", DILATED)
+def test_the_account_of_dilated_windows_closes(place):
+    explained(lambda _, x: DILATED[place](jax.nn.relu(conv(x, draw(3, 3, 3, 3)))), draw(2, 7, 6, 3))
 
 
 def other(initial, operation):
