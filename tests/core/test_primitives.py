@@ -127,7 +127,3 @@ def test_words_that_mean_nothing_are_refused(cube):
         extend.register_rule(cube, action="activation")(extend.positionwise)
     with pytest.raises(ValueError, match=r"pattern must be one of probe,.*not 'relu'"):
         extend.register_rule(cube, pattern="relu")(extend.positionwise)
-
-
-def test_what_is_published_is_there():
-    assert all(hasattr(extend, name) for name in extend.__all__)
