@@ -85,12 +85,11 @@ def _first_maximum(x: jax.Array, window: SlidingWindow) -> tuple[jax.Array, jax.
     """The maximum of every window and the offset of its first occurrence."""
     padded = window.pad(x, -jnp.inf)
     reads = [window.gather(padded, tap) for tap in range(window.step.taps)]
-    highest = reads[0]
-    for read in reads[1:]:
-        highest = jnp.maximum(highest, read)
-    index = jnp.zeros(highest.shape, np.min_scalar_type(-window.step.taps))
-    for tap in reversed(range(len(reads))):
-        index = jnp.where(reads[tap] == highest, tap, index)
+    highest, index = reads[0], jnp.zeros(reads[0].shape, np.min_scalar_type(-window.step.taps))
+    for tap, read in enumerate(reads[1:], 1):
+        # no test for equality: a compiler may compute a value again for each of its readers, and round it another way
+        later = (read > highest) | jnp.isnan(read)
+        highest, index = jnp.where(later, read, highest), jnp.where(later, tap, index)
     return highest, lax.stop_gradient(index)
 
 
