@@ -10,6 +10,9 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 
 import srd_jax
+from tests.compiling import choose_flags
+
+choose_flags()
 
 CHECKED = ["srd_jax.metrics"]
 install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import srd_jax as srd
-from tests.compiling import QUICK
 
 __all__ = ["by_masking", "draw", "explained", "logits"]
 
@@ -51,9 +50,10 @@ def explained(f, images, branches=None, **options):
     def everything(images):
         y, flow = srd.decompose(f, **options)(None, images)
         tops = flow.head.relevance(jnp.ones((images.shape[0], 1), int), None)
-        return flow, tops, y - f(None, images), None if branches is None else by_masking(branches, images)
+        backward = flow.relevance(1, contrast=None)[flow.layers[0].name]
+        return flow, (tops, backward), y - f(None, images), None if branches is None else by_masking(branches, images)
 
-    flow, tops, difference, expected = jax.jit(everything, compiler_options=QUICK)(images)
+    flow, (tops, backward), difference, expected = jax.jit(everything)(images)
     grid = flow.layers[0].grid
     pixels = np.eye(int(np.prod(grid))).reshape((-1, *grid))
     fields = {0: np.stack([pixels] * len(images))}
@@ -67,6 +67,7 @@ def explained(f, images, branches=None, **options):
     np.testing.assert_allclose(difference, 0, atol=1e-10)
     np.testing.assert_allclose(heat.sum(1), flow.head.logits[:, 1], atol=1e-10)
     np.testing.assert_allclose(last.sum(tuple(range(2, last.ndim))), 1, atol=1e-10)
+    np.testing.assert_allclose(heat.reshape(backward.shape), backward, atol=1e-10)
     if branches is not None:
         np.testing.assert_allclose(last, expected, atol=1e-10)
     return flow, heat.reshape((len(images), *grid)), last

@@ -13,8 +13,8 @@ from srd_jax.data.store import DONE, UNREADABLE, Rows, Writer, prepare_store
 IDS = [f"photo {i}" for i in range(8)]
 RUN = {
     "srd_jax": "1", "model": "m", "weights": "default", "checksum": "c", "source": "s", "images": 8,
-    "ids": ids_checksum(IDS), "targets": ["top1", 3], "contrast": "spatial", "bias": "norm", "head": "linear",
-    "size": 4, "batch": 3, "dtype": "float32",
+    "ids": ids_checksum(IDS), "targets": ["top1", 3], "method": "srd", "contrast": "spatial",
+    "bias": "norm", "head": "linear", "size": 4, "batch": 3, "dtype": "float32",
 }  # fmt: skip
 RNG = np.random.default_rng(0)
 MAPS = RNG.normal(size=(8, 2, 4, 4)).astype(np.float32)

@@ -1,7 +1,5 @@
 """The library against the float64 oracle: every map, every option, networks that between them use every rule."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +14,6 @@ from tests.oracle.as_jax import as_jax
 from tests.oracle.networks import EXAMPLES
 from tests.oracle.random_networks import random_network
 
-ONE_SHOT = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""Each program runs once, so compiling it costs more than it does."""
 CONTRASTS = (None, "spatial", "class")
 EVERYWHERE = [("norm", "linear"), ("uniform", "linear"), ("none", "linear"), ("norm", "sharing")]
 SOMEWHERE = [("uniform", "sharing"), ("none", "sharing"), ("norm", "gradcam")]
@@ -33,7 +29,7 @@ def assert_agrees(network, image, bias, head, erfs=False, against="pre"):
     f, variables = as_jax(network)
     layers = [*(m.name for m in network.maps)]
 
-    @partial(jax.jit, compiler_options=ONE_SHOT)
+    @jax.jit
     def results(variables, images):
         _, flow = srd.decompose(f, bias=bias, head=head, relevance=against)(variables, images)
         fields = {name: flow.erf(name) for name in layers} if erfs else {}
@@ -92,7 +88,7 @@ def test_relevance_of_single_neurons(name, bias, against):
 
     with jax.enable_x64(True):
 
-        @partial(jax.jit, compiler_options=ONE_SHOT)
+        @jax.jit
         def results(variables, images):
             def of(head):
                 return zrule.decompose(f, bias=bias, head=head, relevance=against)(variables, images)[1]
@@ -154,6 +150,6 @@ def test_without_recursion_every_position_is_spread_over_its_pixels(name):
     share = encoder / np.outer(rows.sum(0), columns.sum(0))
     f, variables = as_jax(example.network)
     with jax.enable_x64(True):
-        enlarged = jax.jit(srd.explain(f, recursion=False, contrast=None), compiler_options=ONE_SHOT)
+        enlarged = jax.jit(srd.explain(f, recursion=False, contrast=None))
         ours = enlarged(variables, jnp.asarray(example.image[None]), 1)
     np.testing.assert_allclose(ours[0], rows @ share @ columns.T, atol=1e-9, rtol=0)

@@ -30,11 +30,6 @@ def _double_precision() -> Iterator[None]:
         yield
 
 
-def compiled(f):
-    # Each program runs once on a few hundred numbers: XLA's optimisations would be most of these tests' time.
-    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True})
-
-
 @cache
 def traced(name: str) -> reference.Trace:
     example = EXAMPLES[name]()
@@ -126,7 +121,7 @@ def test_the_jax_function_computes_the_same(name):
     example, run = EXAMPLES[name](), traced(name)
     f, variables = as_jax(example.network)
     images = np.stack([example.image, example.image[::-1]])
-    logits, (pre, values) = compiled(lambda v, x: (f(v, x), map_values(example.network, v, x)))(variables, images)
+    logits, (pre, values) = jax.jit(lambda v, x: (f(v, x), map_values(example.network, v, x)))(variables, images)
     assert logits.dtype == np.float64
     np.testing.assert_allclose(logits[0], run.logits, rtol=0, atol=1e-12)
     for node in example.network.maps:
@@ -165,7 +160,7 @@ def test_the_taps_from_one_pfv_to_another_add_up_to_the_jacobian(name):
         return [jacobian_contributions(run.network.maps[i], source, values, params[i]) for i, source in edges]
 
     values = {key: jnp.asarray(v)[None] for key, v in run.values.items()}
-    for (i, source), expected in zip(edges, compiled(all_contributions)(values, variables["maps"]), strict=True):
+    for (i, source), expected in zip(edges, jax.jit(all_contributions)(values, variables["maps"]), strict=True):
         found = oracle_contributions(run, run.network.maps[i], source)
         live = run.live[source].reshape((-1, 1, 1))
         np.testing.assert_allclose(found, expected * live, rtol=0, atol=1e-12)
@@ -176,7 +171,7 @@ def test_the_head_gradient_is_the_gradient(name):
     run = traced(name)
     _, variables = as_jax(run.network)
     v = jnp.asarray(run.values[run.encoder])[None]
-    jacobian = compiled(jax.jacrev(lambda v: logits_of(run.network.head, variables["head"], v)[0]))(v)
+    jacobian = jax.jit(jax.jacrev(lambda v: logits_of(run.network.head, variables["head"], v)[0]))(v)
     for label in range(len(run.logits)):
         gradient = reference.head_gradient(run, label)
         np.testing.assert_allclose(gradient, jacobian[label].reshape(gradient.shape), rtol=0, atol=1e-13)

@@ -22,10 +22,10 @@ from srd_jax import models
 from srd_jax.cli import app, inputs
 from srd_jax.data import explaining, open_maps, processes
 from srd_jax.models import photos
+from tests.compiling import on_devices
 
 SIZE, COUNT = 16, 19
 CORRUPT = ("03.png", "below/16.png")
-CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 OPTIONS = ["--weights", "untrained", "--size", SIZE, "--batch", 4]
 
 
@@ -112,7 +112,7 @@ def test_maps_are_those_of_one_image_at_a_time(folder, tmp_path):
     x = inputs_of(folder, names, net)
     logits = np.asarray(net.apply(net.variables, x))
     targets = np.stack([logits.argmax(1), np.full(17, 7)], 1)
-    explain = jax.jit(srd.explain(net.apply), compiler_options=CHEAP)
+    explain = jax.jit(srd.explain(net.apply))
     maps = [explain(net.variables, x[i : i + 1], targets[i : i + 1])[0] for i in range(17)]
     np.testing.assert_allclose(found.maps[done], maps, atol=1e-5)
     np.testing.assert_array_equal(found.predicted[done], logits.argmax(1))
@@ -303,7 +303,7 @@ def test_eight_devices_divide_a_batch(folder, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", EIGHT_DEVICES, folder, eight, *options],
         cwd=Path(__file__).parents[2],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
+        env=on_devices(8),
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,5 @@
 """One network written with every library: the same logits, the same heatmap, the same laws."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -17,8 +16,8 @@ from flax import nnx
 from jax import lax
 
 import srd_jax as srd
+from tests.compiling import on_devices
 
-CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 SAME = ((1, 1), (1, 1))
 EPSILON = 1e-5
 RNG = np.random.default_rng(0)
@@ -152,7 +151,7 @@ def results(f, variables, images, channel_axis=-1):
             flow.erf(last, direction="forward"),
         )
 
-    return everything.lower(variables, images).compile(CHEAP)(variables, images)
+    return everything.lower(variables, images).compile()(variables, images)
 
 
 @pytest.fixture(scope="module")
@@ -188,9 +187,7 @@ def test_the_order_of_layers_survives_jit():
 
 def test_donated_images(expected):
     f, weights = plain()
-    explained = jax.jit(
-        lambda v, x: (srd.explain(f, contrast=None)(v, x, TARGETS), 2 * x), donate_argnums=1, compiler_options=CHEAP
-    )
+    explained = jax.jit(lambda v, x: (srd.explain(f, contrast=None)(v, x, TARGETS), 2 * x), donate_argnums=1)
     images = IMAGES.copy()
     heat, _ = explained(weights, images)
     assert images.is_deleted()
@@ -273,10 +270,9 @@ for some in (positions[::8], positions):
 
 @pytest.mark.parametrize("program", [SHARDED, ONE_IMAGE], ids=["images", "targets and positions of one image"])
 def test_what_is_sharded_over_eight_devices_stays_sharded(program):
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], cwd=root, env=on_devices(8), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
@@ -312,11 +308,6 @@ print(*sorted(shard.index[0].start or 0 for shard in heat.addressable_shards))
 
 @pytest.mark.slow
 def test_a_batch_over_two_processes_has_the_maps_of_one():
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "JAX_PLATFORMS": "cpu",
-        "no_proxy": "127.0.0.1",
-    }
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -324,7 +315,7 @@ def test_a_batch_over_two_processes_has_the_maps_of_one():
         subprocess.Popen(
             [sys.executable, "-c", SEVERAL_PROCESSES, address, str(rank)],
             cwd=Path(__file__).parents[2],
-            env=environment,
+            env=on_devices(2) | {"no_proxy": "127.0.0.1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -7,7 +7,6 @@ import pytest
 from jax import lax
 
 import srd_jax as srd
-from tests.compiling import QUICK
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 5, 6, 3))
 KERNEL = np.random.default_rng(1).normal(size=(3, 3, 3, 4))
@@ -52,7 +51,7 @@ def test_what_is_left_over_goes_to_the_positions_that_are_read(name):
     def f(_, images):
         return head(encoder(images))
 
-    _, flow = jax.jit(srd.decompose(f), compiler_options=QUICK)((), IMAGES)
+    _, flow = jax.jit(srd.decompose(f))((), IMAGES)
     (node,) = set(flow.head.nodes)
     ours = np.asarray(flow.head.relevance(jnp.full((2, 1), 1), None)[node])[:, 0]
     v = encoder(IMAGES)
@@ -73,7 +72,7 @@ def test_a_gate_that_reads_more_is_before_the_head():
     def f(_, images):
         return gated(encoder(images))[:, 2, 3] @ WEIGHTS + BIAS
 
-    logits, flow = jax.jit(srd.decompose(f), compiler_options=QUICK)((), IMAGES)
+    logits, flow = jax.jit(srd.decompose(f))((), IMAGES)
     (node,) = flow.head.nodes
     ours = np.asarray(flow.head.relevance(jnp.full((2, 1), 1), None)[node])[:, 0]
     np.testing.assert_allclose(ours, np.asarray(logits)[:, 1, None, None] * read((2, 3)), atol=1e-12)
@@ -84,7 +83,7 @@ def test_several_functions_of_one_map_share_it_once():
         v = encoder(images)
         return v[:, 2].mean(1) @ WEIGHTS + (v**2)[:, :, 4].mean(1) @ WEIGHTS + BIAS
 
-    _, flow = jax.jit(srd.decompose(f), compiler_options=QUICK)((), IMAGES)
+    _, flow = jax.jit(srd.decompose(f))((), IMAGES)
     (node,) = set(flow.head.nodes)
     ours = np.asarray(flow.head.relevance(jnp.full((2, 1), 1), None)[node])[:, 0]
     v, row, column = np.asarray(encoder(IMAGES)), read(2), read((slice(None), 4))
@@ -100,7 +99,7 @@ def test_several_maps_share_what_is_left_over_by_their_positions():
         second = jax.nn.relu(pooled @ WEIGHTS)
         return v[:, 1:, :3].mean((1, 2)) @ WEIGHTS + second.mean((1, 2)) + BIAS
 
-    logits, flow = jax.jit(srd.decompose(f), compiler_options=QUICK)((), IMAGES)
+    logits, flow = jax.jit(srd.decompose(f))((), IMAGES)
     zero = flow.head.relevance(jnp.zeros((2, 1), int), None)
     own = {node: np.asarray(r)[:, 0] for node, r in zero.items()}
     assert sorted(r.shape[1:] for r in own.values()) == [(2, 3), (5, 6)]
@@ -114,7 +113,7 @@ def test_single_neurons_share_it_among_those_that_are_read():
     def f(_, images):
         return encoder(images)[:, 2, 3] @ WEIGHTS + BIAS
 
-    heat = jax.jit(srd.explain(f, unit="scalar", contrast=None), compiler_options=QUICK)((), IMAGES, 1)
+    heat = jax.jit(srd.explain(f, unit="scalar", contrast=None))((), IMAGES, 1)
     logits = f((), IMAGES)
     far = np.ones((5, 6), bool)
     far[1:4, 2:5] = False

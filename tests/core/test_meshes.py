@@ -1,9 +1,10 @@
 """Meshes with explicit axes and `jax.shard_map`: maps are those of one device, and stay where their images are."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.compiling import on_devices
 
 PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
@@ -56,10 +57,8 @@ for shape, names in (((4,), ("batch",)), ((2, 2), ("batch", "other"))):
 
 
 def test_maps_over_four_devices_are_those_of_one():
-    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
-    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], cwd=root, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM], cwd=root, env=on_devices(4), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr

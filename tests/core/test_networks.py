@@ -10,7 +10,6 @@ import pytest
 
 import srd_jax as srd
 
-CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 IMAGES = jax.random.normal(jax.random.key(0), (2, 9, 8, 3))
 norm = partial(nn.BatchNorm, use_running_average=True)
 
@@ -120,7 +119,7 @@ def test_nothing_is_lost_and_both_directions_agree(network):
         last = flow.layers[-1].name
         return logits, flow.relevance(1, contrast=None)["input"], flow.erf(last), flow.erf(last, direction="forward")
 
-    logits, heat, backward, forward = jax.jit(everything, compiler_options=CHEAP)(variables, IMAGES)
+    logits, heat, backward, forward = jax.jit(everything)(variables, IMAGES)
     np.testing.assert_allclose(logits, f(variables, IMAGES), atol=1e-5)
     np.testing.assert_allclose(heat.sum((1, 2)), logits[:, 1], atol=1e-4)
     np.testing.assert_allclose(backward.sum((-2, -1)), 1, atol=1e-4)

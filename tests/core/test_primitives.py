@@ -12,7 +12,6 @@ from jax.interpreters import ad, batching, mlir
 import srd_jax as srd
 from srd_jax import extend
 from srd_jax.core import registry
-from tests.compiling import QUICK
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
 KERNEL = np.random.default_rng(1).normal(size=(3, 3, 3, 4))
@@ -41,7 +40,7 @@ def network(activation):
 
 
 def explained(f, **options):
-    return np.asarray(jax.jit(srd.explain(f, contrast=None, **options), compiler_options=QUICK)((), IMAGES, 1))
+    return np.asarray(jax.jit(srd.explain(f, contrast=None, **options))((), IMAGES, 1))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -14,7 +14,6 @@ import srd_jax as srd
 from srd_jax import models
 from srd_jax.core.edges import enlarge
 
-CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 IMAGES = jax.random.normal(jax.random.key(0), (3, 12, 10, 3))
 
 
@@ -117,7 +116,7 @@ def test_every_layer_closes_the_account(bias, head):
         fields = {layer.name: flow.erf(layer.name) for layer in flow.layers}
         return logits, flow.relevance(1, contrast=None), flow.kept_by_biases(1, contrast=None), fields
 
-    logits, relevance, kept, fields = jax.jit(everything, compiler_options=CHEAP)(VARIABLES, IMAGES)
+    logits, relevance, kept, fields = jax.jit(everything)(VARIABLES, IMAGES)
     biases = sum(jnp.sum(k, tuple(range(1, k.ndim))) for k in kept.values())
     _, flow = jax.eval_shape(srd.decompose(MODULE.apply, bias=bias, head=head), VARIABLES, IMAGES)
     last = flow.layers[-1].name
@@ -148,7 +147,7 @@ def test_against_the_value_after_the_activation_nothing_is_lost():
         logits, flow = srd.decompose(MODULE.apply, relevance="post")(variables, images)
         return logits, flow.relevance(1, contrast=None)["input"], flow.erf(flow.layers[-1].name)
 
-    logits, heat, fields = jax.jit(everything, compiler_options=CHEAP)(VARIABLES, IMAGES)
+    logits, heat, fields = jax.jit(everything)(VARIABLES, IMAGES)
     np.testing.assert_allclose(heat.sum((1, 2)), logits[:, 1], atol=1e-5)
     np.testing.assert_allclose(fields.sum((-2, -1)), 1, atol=1e-4)
     before = jitted(VARIABLES, IMAGES, jnp.ones(3, int))
@@ -200,10 +199,8 @@ def test_dead_regions_lose_nothing_and_differentiate(case):
         logits, flow = srd.decompose(MODULE.apply)(variables, images)
         return logits, flow.relevance(1, contrast=None)["input"], flow.erf(flow.layers[-1].name)
 
-    logits, heat, fields = jax.jit(everything, compiler_options=CHEAP)(variables, images)
-    gradients = jax.jit(jax.grad(lambda v, x: (explained(v, x, 1) ** 2).sum(), argnums=(0, 1)), compiler_options=CHEAP)(
-        variables, images
-    )
+    logits, heat, fields = jax.jit(everything)(variables, images)
+    gradients = jax.jit(jax.grad(lambda v, x: (explained(v, x, 1) ** 2).sum(), argnums=(0, 1)))(variables, images)
     np.testing.assert_allclose(heat.sum((1, 2)), logits[:, 1], atol=1e-5)
     np.testing.assert_allclose(fields.sum((-2, -1)), 1, atol=1e-5)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradients))
@@ -219,7 +216,7 @@ def test_the_ports_close_the_account(name):
         logits, flow = srd.decompose(net.apply)(variables, images)
         return logits, flow.relevance(3, contrast=None)["input"], flow.erf(flow.layers[-1].name, [[0, 0], [1, 1]])
 
-    logits, heat, fields = jax.jit(everything, compiler_options=CHEAP)(net.variables, images)
+    logits, heat, fields = jax.jit(everything)(net.variables, images)
     scale = max(1.0, float(jnp.abs(logits[0, 3])))
     np.testing.assert_allclose(heat.sum(), logits[0, 3], atol=1e-4 * scale)
     np.testing.assert_allclose(fields.sum((-2, -1)), 1, atol=1e-4)

@@ -1,7 +1,7 @@
 """The laws of explanations, on networks made at random."""
 
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ from jaxtyping import Array
 
 import srd_jax as srd
 from srd_jax.core.flow import Account
-from tests.test_oracle import ONE_SHOT
 
 from . import fuzzed
 from .drawing import networks
@@ -61,7 +60,7 @@ class Results(NamedTuple):
 def explained(network: Network, options: dict[str, Any]) -> Callable[[Any, Array], Results]:
     """``(variables, images)`` to all results, in one program."""
 
-    @partial(jax.jit, compiler_options=ONE_SHOT)
+    @jax.jit
     def results(variables: Any, images: Array) -> Results:
         logits, flow = srd.decompose(network, **options)(variables, images)
         read = sorted({flow.layers[node].name for node in flow.head.nodes})

@@ -1,7 +1,6 @@
 """One step: pure, the same over several devices, and it learns."""
 
 import json
-import os
 import subprocess
 import sys
 from functools import partial
@@ -14,6 +13,7 @@ import pytest
 from srd_jax.models import ResNet, preprocess
 from srd_jax.training import Recipe
 from srd_jax.training.steps import _mixed, initial_state, normalised, train_step
+from tests.compiling import on_devices
 
 MODULE = ResNet((1, 1), bottleneck=False, num_classes=3, widths=(4, 8), stem="small", pool_skips=True)
 RECIPE = Recipe(batch=12, learning_rate=1.0, warmup=0.1, weight_decay=1e-3)
@@ -110,7 +110,6 @@ def test_four_devices_take_the_same_steps_as_one():
     for _ in range(3):
         state, metrics = step(state, IMAGES, LABELS)
     expected = [float(metrics["loss"]), *(float(abs(leaf).sum()) for leaf in jax.tree.leaves(state.variables))]
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", EIGHT], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", EIGHT], env=on_devices(8), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=2e-4)

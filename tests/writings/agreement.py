@@ -16,7 +16,6 @@ Bias = Literal["norm", "uniform", "none"]
 Verdict = Literal["agrees", "differs", "refused"]
 
 SAME_LOGITS, SAME_MAPS = 1e-12, 1e-9
-_ONE_SHOT = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 _POSITION = (1, 2)
 
 
@@ -88,7 +87,7 @@ def explain(writing: Model | Turned, bias: Bias) -> Explanation:
         UnsupportedPrimitiveError: the library refuses it.
     """
     model, axes = (writing.model, writing.axes) if isinstance(writing, Turned) else (writing, (0, 1, 2, 3))
-    decomposed = jax.jit(srd.decompose(model, bias=bias, channel_axis=axes.index(3)), compiler_options=_ONE_SHOT)
+    decomposed = jax.jit(srd.decompose(model, bias=bias, channel_axis=axes.index(3)))
     logits, flow = decomposed(WEIGHTS, np.transpose(IMAGES, axes))
     pixels, encoder = flow.layers[0].name, flow.layers[-1]
     grid_axes = [axis - 1 for axis in axes if axis in (1, 2)]

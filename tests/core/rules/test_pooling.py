@@ -9,7 +9,6 @@ import pytest
 from jax import lax
 
 import srd_jax as srd
-from tests.compiling import QUICK
 from tests.laws import by_masking, draw, explained, logits
 
 
@@ -206,7 +205,7 @@ def test_minus_infinity_around_a_map_is_padding_like_that_of_the_pool(before):
         top = srd.explain(lambda v, x: jnp.max(pool(v, x), 1), contrast=None)(None, images, 1)
         return flow.relevance(1, contrast=None)["input"], *fields, top
 
-    expected, got = jax.jit(lambda: (maps(inside), maps(outside)), compiler_options=QUICK)()
+    expected, got = jax.jit(lambda: (maps(inside), maps(outside)))()
     np.testing.assert_allclose(got[0], expected[0], atol=1e-10, err_msg="relevance")
     np.testing.assert_allclose(got[1], expected[1], atol=1e-10, err_msg="backward")
     np.testing.assert_allclose(got[2], expected[2], atol=1e-10, err_msg="forward")

@@ -8,7 +8,6 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 import srd_jax as srd
-from tests.compiling import QUICK
 from tests.laws import draw, explained, logits
 
 
@@ -191,7 +190,7 @@ def test_ratios_are_float32_and_sum_to_one_in_any_precision(dtype):
         return logits(y.astype(jnp.float32)).astype(jnp.float32)
 
     images = jnp.asarray(draw(2, 3, 4, 2), dtype)
-    flow = jax.jit(lambda x: srd.decompose(f)(None, x)[1], compiler_options=QUICK)(images)
+    flow = jax.jit(lambda x: srd.decompose(f)(None, x)[1])(images)
     assert {edge.ratios.dtype for edge in flow.edges} == {np.dtype(np.float32)}
     totals = {}
     for edge in flow.edges:
@@ -253,7 +252,5 @@ def test_control_flow_on_constants_is_run():
         return logits(jnp.tanh(conv(x, weights[..., jnp.array([3, 1, 0, 2])])))
 
     variables = draw(2, 3, 3, 2, 4)
-    difference = jax.jit(lambda v, x: srd.decompose(f)(v, x)[0] - f(v, x), compiler_options=QUICK)(
-        variables, draw(2, 3, 4, 2)
-    )
+    difference = jax.jit(lambda v, x: srd.decompose(f)(v, x)[0] - f(v, x))(variables, draw(2, 3, 4, 2))
     np.testing.assert_allclose(difference, 0, atol=1e-12)
