@@ -14,11 +14,10 @@ from srd_jax.batch import Batch
 from srd_jax.errors import DataError
 from srd_jax.models import photos
 
+from .reading import ahead
 from .sources import Example, Source
 
 __all__ = ["batches", "training_batches"]
-
-_THREADS, _AHEAD = 2, 4
 
 
 def batches(
@@ -51,10 +50,9 @@ def batches(
     if labelled:
         wanted = wanted.filter(lambda example: example.label >= 0)
     examples = wanted.map(lambda each: _evaluated(source, each, size, resize))
-    ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * batch)
     pending: list[tuple[np.ndarray, Example, np.ndarray]] = []
     nothing = True
-    for item in examples.to_iter_dataset(ahead):
+    for item in ahead(examples, batch):
         nothing = False
         pending.append(item)
         if len(pending) == batch:
@@ -102,10 +100,9 @@ def training_batches(
         .random_map(lambda example, rng: (_augmented(source, example, rng, size, smallest_area), example.label))
     )
     mine = sequence[start * batch + place : stop * batch : shards]
-    ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * batch // shards)
     images: list[np.ndarray] = []
     labels: list[int] = []
-    for image, label in mine.to_iter_dataset(ahead):
+    for image, label in ahead(mine, batch // shards):
         images.append(image)
         labels.append(label)
         if len(images) == batch // shards:

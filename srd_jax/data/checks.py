@@ -15,11 +15,10 @@ from srd_jax.errors import DataError, SRDError
 
 from .checksums import image_checksum
 from .images import Images
+from .reading import ahead
 from .store import Noted, Writer
 
 __all__ = ["Check", "check"]
-
-_THREADS, _AHEAD = 2, 4
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,7 @@ def check(writer: Writer, images: Images, indices: Sequence[int], advance: Calla
     """
     if not indices:
         return Check((), {}, {}, ())
-    ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
-    found = grain.MapDataset.source(indices).map(partial(_found, writer, images)).to_iter_dataset(ahead)
+    found = ahead(grain.MapDataset.source(indices).map(partial(_found, writer, images)))
     missing: list[int] = []
     damaged: dict[int, str] = {}
     changed: dict[int, int] = {}

@@ -13,10 +13,9 @@ from srd_jax.models import photos
 
 from .checksums import image_checksum
 from .images import NO_LABEL, Images
+from .reading import ahead
 
 __all__ = ["Chunk", "chunks"]
-
-_THREADS, _AHEAD = 2, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +73,7 @@ def chunks(
     if not order:
         return
     read = grain.MapDataset.source(order).map(lambda place: _row(images, int(place), prepare))
-    ahead = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD * chunk)
-    rows = iter(read.to_iter_dataset(ahead))
+    rows = ahead(read, chunk)
     for index, start, stop in places:
         inputs = np.zeros((chunk, size, size, 3), np.float32)
         labels = np.full(chunk, NO_LABEL, np.int32)
