@@ -5,14 +5,16 @@ from typing import get_args
 import pytest
 import typer
 
-from srd_jax.cli import options
+from srd_jax.cli import apop, options
 from srd_jax.core import head, sharing
+from srd_jax.evaluation import patterns
 
 
 def test_the_choices_are_those_of_explain():
     assert get_args(options.Bias) == get_args(sharing.Bias)
     assert get_args(options.Head) == get_args(head.HeadRule)
     assert get_args(options.Contrast) == (*get_args(head.Contrast), "none")
+    assert apop.PROBES == patterns.PROBES
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
