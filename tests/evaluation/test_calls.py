@@ -40,11 +40,11 @@ def test_what_compiles_anew_is_counted():
 
 
 def test_what_is_kept_is_seen():
-    kept = []
-    found = repeat({"kept": [lambda: kept.append(np.ones(8 * MIB // 8)) or jnp.zeros(())]}, 8)["kept"]
+    kept, size = [], 40 * MIB  # too large for memory that the process has and does not use
+    found = repeat({"kept": [lambda: kept.append(np.ones(size // 8)) or jnp.zeros(())]}, 8)["kept"]
     if not found.memory:
         pytest.skip("this system does not tell how much memory a process has")
-    assert found.growth >= 0.9 * 6 * 8 * MIB
+    assert found.growth >= 0.9 * 6 * size
     assert found.fault.startswith("memory grows by")
 
 
