@@ -27,7 +27,7 @@ class _Entry(NamedTuple):
 
 
 _entries: dict[str, _Entry] = {}
-_LINEAR = ("identity", "selection", "mixing", "sum", "scale")
+_LINEAR = ("identity", "selection", "mixing", "linear", "sum", "scale")
 
 
 def register_rule(
