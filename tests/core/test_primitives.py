@@ -76,7 +76,7 @@ def cube():
 
 
 def test_an_activation_of_ones_own_works_everywhere(cube):
-    extend.register_rule(cube, pattern="probe")(extend.positionwise)
+    extend.register_rule(cube, action="elementwise", pattern="probe")(extend.positionwise)
     ours, jaxs = network(cube.bind), network(lambda x: x**3)
     for options in ({}, {"relevance": "post"}, {"unit": "scalar"}, {"recursion": False}):
         np.testing.assert_allclose(explained(ours, **options), explained(jaxs, **options), atol=1e-12)
@@ -85,9 +85,7 @@ def test_an_activation_of_ones_own_works_everywhere(cube):
 
 
 def test_what_was_not_said_is_refused_where_it_is_needed(cube):
-    def rule(interpreter, equation, operands):
-        return extend.positionwise(interpreter, equation, operands)
-
+    rule = extend.positionwise
     extend.register_rule(cube)(rule)
     f = network(cube.bind)
     np.testing.assert_allclose(explained(f).sum((1, 2)), f((), IMAGES)[:, 1], atol=1e-10)
@@ -216,8 +214,8 @@ def test_something_is_known_of_every_primitive_that_jax_exports_and_that_compute
     }
     placed = {
         "while", "scan", "cond", "after_all", "all_gather", "all_to_all", "axis_index", "create_token", "empty2", "get",
-        "iota", "pmax", "pmin", "ppermute", "psum", "ragged_all_to_all", "swap", "random_fold_in", "random_seed", "random_split",
-        "approx_top_k", "eq_to", "le_to", "lt_to",
+        "iota", "pmax", "pmin", "ppermute", "psum", "ragged_all_to_all", "swap", "random_fold_in", "random_seed",
+        "random_split", "approx_top_k", "eq_to", "le_to", "lt_to",
     }  # fmt: skip
     exported = {primitive.name for primitive in vars(jp).values() if isinstance(primitive, Primitive)}
     assert {name for name in exported if registry.facts_of(name) is None} <= calls | placed
