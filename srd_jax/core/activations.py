@@ -12,7 +12,7 @@ from jax.extend.core import primitives as jp
 
 from srd_jax.core.primitives import Action
 from srd_jax.core.registry import facts_of
-from srd_jax.core.tracing import Equation, Program, Ref, is_elementwise
+from srd_jax.core.tracing import Equation, Program, Ref, hands_on, is_elementwise
 
 __all__ = ["Activations"]
 
@@ -35,9 +35,11 @@ class Activations:
     def source(self, ref: Ref) -> Ref:
         """The value that a value only hands on: what was named, cast or copied."""
         maker = self._makers.get(ref)
-        while maker is not None and _action(maker) == "identity" and isinstance(maker.operands[0], int):
-            ref = maker.operands[0]
-            maker = self._makers.get(ref)
+        while maker is not None and hands_on(maker):
+            operand = maker.operands[maker.results.index(ref)]
+            if not isinstance(operand, int):
+                break
+            ref, maker = operand, self._makers.get(operand)
         return ref
 
     def before(self, ref: Ref) -> Ref | None:
@@ -125,7 +127,7 @@ class Activations:
         if equation.primitive is jp.select_n_p:
             return equation.operands[0] in moving
         action = _action(equation)
-        return len(moving) > 1 if action == "scale" else action not in ("identity", "sum")
+        return len(moving) > 1 if action == "scale" else action != "sum" and not hands_on(equation)
 
     def _bends_one(self, ref: Ref) -> bool:
         """Whether a value comes from a nonlinear step of one value, as in ``min(max(x, 0), 6)``."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, NoReturn
 
 import jax
@@ -294,20 +295,26 @@ def _apply_rule(interpreter: Interpreter, equation: Equation, operands: Sequence
     except LayoutError as error:
         interpreter.unsupported(equation, str(error))
     results = list(results) if isinstance(results, list | tuple) else [results]
-    _check_results(f"{getattr(rule, '__module__', '')}.{getattr(rule, '__qualname__', repr(rule))}", equation, results)
+    name = f"{getattr(rule, '__module__', '')}.{getattr(rule, '__qualname__', repr(rule))}"
+    _check_results(interpreter, name, equation, results)
     label = "" if facts.rearranges else equation.label
     return [replace(r, scope=label or r.scope) if isinstance(r, Sum) else r for r in results]
 
 
-def _check_results(name: str, equation: Equation, results: Sequence[Any]) -> None:
+def _check_results(interpreter: Interpreter, name: str, equation: Equation, results: Sequence[Any]) -> None:
     """Hold a rule to what its equation makes.
 
     Raises:
         ShapeError: another number of results, or one of another shape than the equation or its own layout says.
     """
     rule = f"the sharing rule {name} of primitive '{equation.primitive.name}'"
+    arrays = [result.array if isinstance(result, Map | Sum) else result for result in results]
+    stray = [type(x).__name__ for x in arrays if not isinstance(x, jax.Array | np.ndarray | np.generic | float | int)]
+    if stray:
+        raise ShapeError(f"{rule} returned {', '.join(stray)} in place of a Map, a Sum or an array")
     if len(results) != len(equation.results):
-        raise ShapeError(f"{rule} returned {len(results)} results in place of {len(equation.results)}")
+        made, due = ([list(jnp.shape(x)) for x in each] for each in (arrays, equation.out_shapes))
+        raise ShapeError(f"{rule} returned {len(results)} results {made} in place of {len(due)} {due}")
     for result, expected in zip(results, equation.out_shapes, strict=True):
         shape = jnp.shape(result.array if isinstance(result, Map | Sum) else result)
         if shape != expected.shape:
@@ -315,3 +322,7 @@ def _check_results(name: str, equation: Equation, results: Sequence[Any]) -> Non
         if isinstance(result, Map | Sum) and lay.shape_of(result.layout) != shape:
             layout = lay.shape_of(result.layout)
             raise ShapeError(f"{rule} returned an array of shape {shape} with a layout of shape {layout}")
+        if isinstance(result, Map):
+            grid, own = lay.grid(result.layout), interpreter.nodes[result.node].grid
+            if prod(grid) != prod(own):
+                raise ShapeError(f"{rule} returned a function of PFVs on grid {own} with a layout on grid {grid}")

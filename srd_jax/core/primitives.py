@@ -5,12 +5,15 @@ from typing import Literal, NamedTuple, get_args
 
 __all__ = ["Action", "Facts", "Limits", "Pattern"]
 
-Action = Literal["identity", "selection", "mixing", "pool", "sum", "scale", "elementwise", "other", "random", "unknown"]
+Action = Literal[
+    "identity", "selection", "mixing", "linear", "pool", "sum", "scale", "elementwise", "other", "random", "unknown"
+]  # fmt: skip
 """What a primitive does to the neurons of values that depend on the images.
 
 - ``identity``: hands them on, as casts, names and placements do;
 - ``selection``: moves, leaves out, copies or joins them, whatever they are;
-- ``mixing``: sums of them with constant weights, several for each result;
+- ``mixing``: sums of them, or of products with weights that are operands, several for each result;
+- ``linear``: any other linear function, such as one whose weights are no operands;
 - ``pool``: an extremum of several;
 - ``sum``: adds two values or a constant; ``scale``: multiplies by a constant, or by a value that is held fixed;
 - ``elementwise``: any other function of each of them by itself;
@@ -31,14 +34,16 @@ class Limits(NamedTuple):
 
 
 Kept = Literal[
-    "probe", "larger", "smaller", "clamp", "sign", "constant", "expm1", "extremum", "switches", "refused", "unknown"
-]
+    "probe", "larger", "smaller", "clamp", "sign", "constant", "expm1", "remainder", "extremum", "switches", "refused",
+    "unknown",
+]  # fmt: skip
 Pattern = Kept | Limits
 """What a step keeps of the images when another input runs through under their activation pattern.
 
 - ``probe``: nothing, it runs on the probe as usual;
 - ``larger``, ``smaller``: which operand was chosen; ``clamp``: which side; ``sign``: the sign;
 - ``constant``: its whole value; `Limits`: the side on which it saturates; ``expm1``: its limit where it was negative;
+- ``remainder``: how many divisors were taken away;
 - ``extremum``, ``switches``: the place of the extremum along axes, or in every window;
 - ``refused``: a state that cannot be held; ``unknown``: nobody has said so, and it is refused too.
 """

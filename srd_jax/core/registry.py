@@ -27,7 +27,7 @@ class _Entry(NamedTuple):
 
 
 _entries: dict[str, _Entry] = {}
-_LINEAR = ("identity", "selection", "mixing", "sum", "scale")
+_LINEAR = ("identity", "selection", "mixing", "linear", "sum", "scale")
 
 
 def register_rule(
@@ -46,23 +46,23 @@ def register_rule(
         *primitives: from `jax.extend.core.primitives`, of your own, or their names.
         action: what it does to neurons, as `srd_jax.core.primitives.Action` says. It is needed for ratios of single
             neurons and against the value after the activation, which refuse a primitive of which it is unknown. By
-            default what is known of the primitive already, else that of the first one with the same rule:
-            `positionwise` makes it ``"elementwise"``.
+            default what is known of the primitive already, else nothing: `positionwise` serves softmax over channels,
+            too, which is no function of single neurons.
         pattern: what it keeps under an activation pattern, as `srd_jax.core.primitives.Pattern` says; `srd_jax.apop`
             refuses a primitive of which it is unknown. By default linear actions keep nothing.
         rearranges: whether it only rearranges axes.
         averages: whether a mean over positions may still be one after it.
 
     Example:
-        >>> srd_jax.register_rule("my_activation", pattern="probe")(srd_jax.rules.positionwise)
+        >>> register = srd_jax.register_rule("my_activation", action="elementwise", pattern="probe")
+        >>> register(srd_jax.rules.positionwise)
     """
 
     def register(rule: _Rule) -> _Rule:
-        like: Action = next((entry.facts.action for entry in _entries.values() if entry.rule is rule), "unknown")
         for primitive in primitives:
             known = facts_of(primitive)
             if known is None or action is not None:
-                own = action or like
+                own = action or "unknown"
                 known = Facts(own, "probe" if own in _LINEAR else "unknown", rearranges, averages)
             _entries[_name(primitive)] = _Entry(rule, known if pattern is None else replace(known, pattern=pattern))
         return rule

@@ -26,6 +26,7 @@ __all__ = [
     "bind",
     "body",
     "evaluate",
+    "hands_on",
     "is_elementwise",
     "refuse_random",
     "runs_a_program",
@@ -304,9 +305,20 @@ def downstream(equations: Sequence[Equation], start: Sequence[Ref], output: Oper
 
 
 def bind(equation: Equation, *args: Any) -> list[Any]:
-    """Run one equation on arrays; always a list of results."""
-    results = equation.primitive.bind(*varying_alike(args), **equation.primitive.get_bind_params(equation.params))
-    return list(results) if equation.primitive.multiple_results else [results]
+    """Run one equation on arrays; always a list of results.
+
+    Raises:
+        UnsupportedPrimitiveError: JAX has no derivative or no batching rule of a primitive of one's own.
+    """
+    primitive = equation.primitive
+    try:
+        results = primitive.bind(*varying_alike(args), **primitive.get_bind_params(equation.params))
+    except NotImplementedError as error:
+        raise UnsupportedPrimitiveError(
+            f"primitive '{primitive.name}' lacks what maps need of JAX: {str(error).splitlines()[0]}. It is at "
+            f"{equation.where}"
+        ) from error
+    return list(results) if primitive.multiple_results else [results]
 
 
 def body(equation: Equation) -> tuple[tuple[Equation, ...], tuple[Ref, ...], tuple[Operand, ...]] | None:
@@ -328,6 +340,15 @@ def is_elementwise(equation: Equation) -> bool:
     """Whether each element of the results depends on the same element of the operands alone."""
     facts = facts_of(equation.primitive)
     return facts is not None and facts.is_elementwise
+
+
+def hands_on(equation: Equation) -> bool:
+    """Whether each result is the operand at its place, in another type at most: an integer of a float is another."""
+    facts = facts_of(equation.primitive)
+    if facts is None or facts.action != "identity":
+        return False
+    floats = (jnp.issubdtype(shape.dtype, jnp.inexact) for shape in (equation.shapes[0], equation.out_shapes[0]))
+    return list(floats) != [True, False]
 
 
 def runs_a_program(equation: Equation) -> bool:

@@ -90,7 +90,7 @@ def _hold(equation: Equation, images: Sequence[Any], probes: Sequence[Any], movi
         return [ahead.get(o, inner[o]) if isinstance(o, int) else o.value for o in outputs]
     facts = facts_of(equation.primitive)
     at = f"It is at {equation.where}" + (f", in {equation.scope}" if equation.scope else "")
-    if facts is not None and facts.pattern == "unknown":
+    if not runs_a_program(equation) and (facts is None or facts.pattern == "unknown"):
         raise UnsupportedPrimitiveError(
             f"what primitive '{equation.primitive.name}' keeps under an activation pattern is unknown: register "
             f"its rule with pattern=. {at}"
@@ -154,6 +154,13 @@ def _expm1(equation: Equation, images: Sequence[Any], probes: Sequence[Any], mov
     return jnp.where(negative, -1, bind(equation, jnp.where(negative, 0, probes[0]))[0])
 
 
+def _remainder(equation: Equation, images: Sequence[Any], probes: Sequence[Any], moving: Sequence[bool]) -> jax.Array:
+    """As many divisors less as on the images."""
+    del moving
+    (x, y), (p, q) = images, probes
+    return p - jnp.round((x - bind(equation, x, y)[0]) / y) * q
+
+
 def _extremum(equation: Equation, images: Sequence[Any], probes: Sequence[Any], moving: Sequence[bool]) -> jax.Array:
     """The value at the place of the extremum along some axes, the first of equals."""
     del moving
@@ -202,6 +209,7 @@ _STATES: Mapping[Pattern, Held] = MappingProxyType(
         "sign": _abs,
         "constant": _steps,
         "expm1": _expm1,
+        "remainder": _remainder,
         "extremum": _extremum,
         "switches": _pool,
     }

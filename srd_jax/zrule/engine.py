@@ -23,7 +23,7 @@ from srd_jax.core.layout import Layout
 from srd_jax.core.registry import facts_of
 from srd_jax.core.rules.arithmetic import gates
 from srd_jax.core.sharing import Bias, Relevance, accumulator
-from srd_jax.core.tracing import Equation, Operand, Program, Ref, bind, is_elementwise
+from srd_jax.core.tracing import Equation, Operand, Program, Ref, bind, hands_on, is_elementwise
 from srd_jax.errors import UnsupportedPrimitiveError
 from srd_jax.patterns.frozen_pattern import switched
 
@@ -168,7 +168,7 @@ class Neurons:
             add(source, relevance[result])
         elif effect == "pool":
             value = self._value(operands[0])
-            (back,) = _pull(lambda probe: switched(equation, value, probe), [value])(relevance[result])
+            (back,) = _pull(equation, lambda probe: switched(equation, value, probe), [value])(relevance[result])
             add(operands[0], back)
         elif effect == "select":
             self._unselect(equation, relevance, messages, add, give)
@@ -180,7 +180,8 @@ class Neurons:
             for operand, part in zip(operands, self._unsum(equation, messages[result]), strict=True):
                 give(operand, part)
         elif effect == "scale":
-            (factor,) = _pull(self._run(equation, moving), [self._value(operands[0])])([messages[result].factor])
+            pull = _pull(equation, self._run(equation, moving), [self._value(operands[0])])
+            (factor,) = pull([messages[result].factor])
             give(operands[0], messages[result]._replace(factor=factor))
         else:
             give(operands[0], self._unshift(equation, moving[0], messages[result]))
@@ -196,7 +197,8 @@ class Neurons:
         """Hand back to every place what was selected from it."""
         _, moving = self._effects[equation.results[0]]
         operands = [equation.operands[place] for place in moving]
-        pull = _pull(self._run(equation, moving, jnp.zeros_like), [self._value(operand) for operand in operands])
+        values = [self._value(operand) for operand in operands]
+        pull = _pull(equation, self._run(equation, moving, jnp.zeros_like), values)
 
         def back(parts: Sequence[jax.Array | None]) -> list[jax.Array]:
             results = zip(parts, equation.results, strict=True)
@@ -216,7 +218,7 @@ class Neurons:
         known, total = self._of(operand), self._made(equation)
 
         def back(ahead: jax.Array, change: Callable[[jax.Array], jax.Array]) -> jax.Array:
-            return _pull(self._run(equation, moving, change), [self._value(operand)])([ahead])[0]
+            return _pull(equation, self._run(equation, moving, change), [self._value(operand)])([ahead])[0]
 
         return Message(
             back(message.factor, lambda x: x),
@@ -258,7 +260,7 @@ class Neurons:
         action = "other" if facts is None else facts.action
         moving = [i for i, operand in enumerate(equation.operands) if isinstance(operand, int) and operand in own]
         effect: Effect
-        if action in ("identity", "selection"):
+        if action == "selection" or hands_on(equation):
             effect = "select"
         elif action == "pool":
             effect = "pool"
@@ -270,6 +272,8 @@ class Neurons:
             effect, moving = "scale", [place]
         elif is_elementwise(equation):
             effect = "bend"
+        elif action == "linear":
+            refuse(equation, 'the sizes of contributions are known of "mixing" alone, whose weights are operands')
         elif action == "unknown":
             refuse(equation, "what it does is unknown: register its rule with action=")
         else:
@@ -295,7 +299,7 @@ class Neurons:
     ) -> Function:
         """An equation as a linear function of some operands, its other ones changed, as their sizes are."""
         selects = self._effects[equation.results[0]][0] == "select" and equation.primitive is not jp.pad_p
-        hands_on = _hands_on(equation)
+        same = _is_identity(equation)
 
         def run(*xs: jax.Array) -> list[jax.Array]:
             given = iter(xs)
@@ -303,20 +307,21 @@ class Neurons:
             for place, operand in enumerate(equation.operands):
                 shape = equation.shapes[place]
                 if place in moving:
-                    args.append(next(given).astype(shape.dtype))
+                    x = next(given)  # an integer or a boolean that is only moved is moved as a float, which is linear
+                    args.append(x.astype(shape.dtype) if jnp.issubdtype(shape.dtype, jnp.inexact) else x)
                 elif equation.primitive is jp.pad_p:
                     args.append(jnp.zeros(shape.shape, shape.dtype))
                 else:
                     fixed = self.values[operand] if isinstance(operand, int) else operand.value
                     args.append(fixed if selects else change(jnp.asarray(fixed)))
-            made = args if hands_on else bind(equation, *args)
+            made = args if same else bind(equation, *args)
             return [x.astype(accumulator(x.dtype)) for x in made]
 
         return run
 
     def _value(self, operand: Operand) -> jax.Array:
         array = jnp.asarray(self.values[operand] if isinstance(operand, int) else operand.value)
-        return array.astype(accumulator(array.dtype)) if jnp.issubdtype(array.dtype, jnp.inexact) else array
+        return array.astype(accumulator(array.dtype))
 
 
 def refuse(equation: Equation, why: str) -> NoReturn:
@@ -331,16 +336,27 @@ def refuse(equation: Equation, why: str) -> NoReturn:
     )
 
 
-def _hands_on(equation: Equation) -> bool:
+def _is_identity(equation: Equation) -> bool:
     """Whether a step is the identity, in type too."""
     facts = facts_of(equation.primitive)
     same = [shape.dtype for shape in equation.shapes] == [shape.dtype for shape in equation.out_shapes]
     return facts is not None and facts.action == "identity" and same
 
 
-def _pull(fn: Callable[..., object], like: Sequence[jax.Array]) -> Callable[..., list[jax.Array]]:
-    """The transpose of a linear function of arrays."""
-    return lambda ahead: list(jax.linear_transpose(fn, *like)(ahead))
+def _pull(equation: Equation, fn: Callable[..., object], like: Sequence[jax.Array]) -> Callable[..., list[jax.Array]]:
+    """The transpose of an equation as a linear function of arrays.
+
+    Raises:
+        UnsupportedPrimitiveError: JAX does not know it.
+    """
+
+    def back(ahead: object) -> list[jax.Array]:
+        try:
+            return list(jax.linear_transpose(fn, *like)(ahead))
+        except NotImplementedError as error:
+            refuse(equation, f"it needs a transpose, and JAX says: {str(error).splitlines()[0]}")
+
+    return back
 
 
 def _fit(amount: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -19,6 +19,7 @@ from srd_jax.core.flow import Layer
 from srd_jax.core.head import Contrast, Head, HeadRule
 from srd_jax.core.layout import Layout
 from srd_jax.core.meshes import transposed
+from srd_jax.core.registry import facts_of
 from srd_jax.core.sharing import Bias, Relevance
 from srd_jax.core.targets import as_targets, check_targets
 from srd_jax.core.tracing import Equation, Program, Ref
@@ -204,8 +205,10 @@ def _refuse_constants(equation: Equation, env: Mapping[Ref, Any]) -> None:
         unknown = isinstance(fill, jax.core.Tracer | Map | Sum)
         if unknown or (np.isfinite(float(fill)) and float(fill) != 0):
             refuse(equation, "it pads with a constant other than zero")
-    elif equation.primitive is jp.concatenate_p and not all(isinstance(x, Map | Sum) for x in own):
-        refuse(equation, "it puts constants beside neurons")
+    elif (facts := facts_of(equation.primitive)) is not None and facts.action == "selection":
+        fixed = (shape for x, shape in zip(own, equation.shapes, strict=True) if not isinstance(x, Map | Sum))
+        if any(jnp.issubdtype(shape.dtype, jnp.inexact) for shape in fixed):
+            refuse(equation, "it puts constants beside neurons")
 
 
 def _of_shape(neurons: Float[Array, "n ..."], layout: Layout) -> Array:

@@ -57,7 +57,7 @@ def test_every_elementwise_function_is_an_activation(name):
 def test_every_primitive_with_a_rule_says_what_it_is():
     facts = {name: entry.facts for name, entry in registry._entries.items()}
     assert [name for name, known in facts.items() if "unknown" in (known.action, known.pattern)] == []
-    linear = ("identity", "selection", "mixing", "sum", "scale", "random")
+    linear = ("identity", "selection", "mixing", "linear", "sum", "scale", "random")
     assert [name for name, known in facts.items() if known.action in linear and known.pattern != "probe"] == []
     assert facts["max"].pattern == "larger"
     assert facts["atan"].pattern == extend.Limits(-np.pi / 2, np.pi / 2)
@@ -76,7 +76,7 @@ def cube():
 
 
 def test_an_activation_of_ones_own_works_everywhere(cube):
-    extend.register_rule(cube, pattern="probe")(extend.positionwise)
+    extend.register_rule(cube, action="elementwise", pattern="probe")(extend.positionwise)
     ours, jaxs = network(cube.bind), network(lambda x: x**3)
     for options in ({}, {"relevance": "post"}, {"unit": "scalar"}, {"recursion": False}):
         np.testing.assert_allclose(explained(ours, **options), explained(jaxs, **options), atol=1e-12)
@@ -85,9 +85,7 @@ def test_an_activation_of_ones_own_works_everywhere(cube):
 
 
 def test_what_was_not_said_is_refused_where_it_is_needed(cube):
-    def rule(interpreter, equation, operands):
-        return extend.positionwise(interpreter, equation, operands)
-
+    rule = extend.positionwise
     extend.register_rule(cube)(rule)
     f = network(cube.bind)
     np.testing.assert_allclose(explained(f).sum((1, 2)), f((), IMAGES)[:, 1], atol=1e-10)
@@ -127,3 +125,104 @@ def test_words_that_mean_nothing_are_refused(cube):
         extend.register_rule(cube, action="activation")(extend.positionwise)
     with pytest.raises(ValueError, match=r"pattern must be one of probe,.*not 'relu'"):
         extend.register_rule(cube, pattern="relu")(extend.positionwise)
+
+
+def doubled(*, transposed=True, batched=True):
+    """A primitive nobody has heard of: 2 * x."""
+    primitive = Primitive("doubled")
+    primitive.def_abstract_eval(lambda x: x)
+    primitive.def_impl(lambda x: 2 * x)
+    mlir.register_lowering(primitive, mlir.lower_fun(lambda x: 2 * x, multiple_results=False))
+    ad.deflinear2(primitive, lambda t, x: [primitive.bind(t)])
+    if batched:
+        batching.defvectorized(primitive)
+    if not transposed:
+        del ad.primitive_transposes[primitive]
+    return primitive
+
+
+def linear_rule(interpreter, equation, operands):
+    (value,) = operands
+    return extend.extend(value, lambda x: extend.bind(equation, x)[0], value.layout, position_invariant=True)
+
+
+def test_a_scaling_of_ones_own_works_everywhere():
+    own = doubled()
+    extend.register_rule(own, action="scale")(linear_rule)
+    ours, jaxs = (network(lambda x, f=f: jax.nn.relu(f(x) + 0.1)) for f in (own.bind, lambda x: 2 * x))
+    for options in ({}, {"relevance": "post"}, {"unit": "scalar"}):
+        np.testing.assert_allclose(explained(ours, **options), explained(jaxs, **options), atol=1e-12)
+    np.testing.assert_allclose(srd.apop(ours)((), IMAGES, 0.5), srd.apop(jaxs)((), IMAGES, 0.5), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("action", "message"), [("scale", "needs a transpose, and JAX says"), ("linear", "known of .mixing. alone")]
+)
+def test_what_single_neurons_cannot_have_of_ones_own_is_refused_by_name(action, message):
+    own = doubled(transposed=False)
+    extend.register_rule(own, action=action)(linear_rule)
+    with pytest.raises(srd.UnsupportedPrimitiveError, match=f"'doubled'.*{message}"):
+        explained(network(lambda x: jax.nn.relu(own.bind(x))), unit="scalar")
+
+
+def test_a_pattern_through_a_primitive_that_nobody_registered_is_refused(cube):
+    with pytest.raises(srd.UnsupportedPrimitiveError, match=r"'cube'.*register its rule with pattern="):
+        srd.apop(network(cube.bind))((), IMAGES, 1.0)
+
+
+STEPS = {
+    "is positive": lambda x: (x > 0).astype(x.dtype),
+    "is positive, moved": lambda x: (x > 0).reshape(x.shape[0], -1).reshape(x.shape).astype(x.dtype),
+    "integers": lambda x: (2 * x).astype(jnp.int32).astype(x.dtype),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_are_activations(name):
+    f = network(STEPS[name])
+    pre, post, scalar = (explained(f, **options) for options in ({}, {"relevance": "post"}, {"unit": "scalar"}))
+    for heat in (pre, post, scalar):
+        np.testing.assert_allclose(heat.sum((1, 2)), f((), IMAGES)[:, 1], atol=1e-10)
+    assert np.abs(pre - scalar).max() > 1e-4
+    assert name == "is positive, moved" or np.abs(pre - post).max() > 1e-4
+
+
+def test_constants_stacked_beside_neurons_are_refused():
+    f = network(lambda x: jax.nn.relu(jnp.stack([x, jnp.ones_like(x)], -1).sum(-1)))
+    with pytest.raises(srd.UnsupportedPrimitiveError, match="puts constants beside neurons"):
+        explained(f, unit="scalar")
+
+
+def test_a_remainder_takes_away_as_many_divisors_as_on_the_images():
+    ours = srd.apop(network(lambda x: x % 1.0))((), IMAGES, 9.0)
+    np.testing.assert_allclose(ours, srd.apop(network(lambda x: x - jnp.floor(x)))((), IMAGES, 9.0), atol=1e-12)
+
+
+def test_something_is_known_of_every_primitive_that_jax_exports_and_that_computes():
+    calls = {
+        "jit",
+        "remat",
+        "remat2",
+        "checkpoint",
+        "call",
+        "closed_call",
+        "custom_vjp_call",
+        "custom_lin",
+        "while",
+        "scan",
+        "cond",
+    }
+    placed = {
+        "while", "scan", "cond", "after_all", "all_gather", "all_to_all", "axis_index", "create_token", "empty2", "get",
+        "iota", "pmax", "pmin", "ppermute", "psum", "ragged_all_to_all", "swap", "random_fold_in", "random_seed",
+        "random_split", "approx_top_k", "eq_to", "le_to", "lt_to",
+    }  # fmt: skip
+    exported = {primitive.name for primitive in vars(jp).values() if isinstance(primitive, Primitive)}
+    assert {name for name in exported if registry.facts_of(name) is None} <= calls | placed
+
+
+def test_what_jax_does_not_know_of_ones_own_is_said_with_its_name():
+    own = doubled(batched=False)
+    extend.register_rule(own, action="scale")(linear_rule)
+    with pytest.raises(srd.UnsupportedPrimitiveError, match=r"'doubled' lacks .* Batching rule.*test_primitives"):
+        explained(network(lambda x: jax.nn.relu(own.bind(x))))

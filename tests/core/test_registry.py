@@ -11,6 +11,7 @@ from jax.extend.core import Primitive, primitives
 from jax.interpreters import mlir
 
 import srd_jax as srd
+from srd_jax.core import layout as lay
 from srd_jax.core import registry
 
 IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 2, 4)), jnp.float32)
@@ -115,10 +116,19 @@ def test_a_rule_may_refuse():
             r"an array of shape \(2, 3, 2, 4\) with a layout of shape \(2, 3, 2\)",
         ),
         (lambda value: value.array[:1], r"an array of shape \(1, 3, 2, 4\) in place of \(2, 3, 2, 4\)"),
-        (lambda value: [value, value], "2 results in place of 1"),
-        (lambda value: [], "0 results in place of 1"),
+        (
+            lambda value: replace(value, layout=(*value.layout[:2], value.layout[3], value.layout[3])),
+            r"an array of shape \(2, 3, 2, 4\) with a layout of shape \(2, 3, 4, 4\)",
+        ),
+        (
+            lambda value: replace(value, layout=(*value.layout[:2], (lay.Dim(lay.CHANNEL, 2),), value.layout[3])),
+            r"a function of PFVs on grid \(3, 2\) with a layout on grid \(3,\)",
+        ),
+        (lambda value: [value, value], r"2 results \[\[2, 3, 2, 4\], \[2, .* 4\]\] in place of 1 \[\[2, 3, 2, 4\]\]"),
+        (lambda value: [], r"0 results \[\] in place of 1 \[\[2, 3, 2, 4\]\]"),
+        (lambda value: None, "NoneType in place of a Map, a Sum or an array"),
     ],
-    ids=["array", "layout", "plain array", "two", "none"],
+    ids=["array", "layout", "plain array", "axis", "kind", "two", "none", "nothing"],
 )
 def test_a_rule_is_held_to_its_equation(spoil, said):
     def rule(interpreter, equation, operands):

@@ -5,6 +5,18 @@ from jax.extend.core import primitives as jp
 from srd_jax.core.registry import describe
 
 describe(jp.gather_p, jp.dynamic_slice_p, "expand_dims", action="selection")
+describe(
+    jp.complex_p, jp.conj_p, jp.dynamic_update_slice_p, jp.fft_p, jp.imag_p, jp.real_p, jp.scatter_add_p, jp.scatter_p,
+    "ragged_dot", "ragged_dot_general", action="linear",
+)  # fmt: skip
+describe(
+    jp.bessel_i0e_p, jp.bessel_i1e_p, jp.bitcast_convert_type_p, jp.cholesky_p, jp.clz_p, jp.eig_p, jp.eigh_p,
+    jp.hessenberg_p, jp.householder_product_p, jp.igamma_grad_a_p, jp.igamma_p, jp.igammac_p, jp.linear_solve_p,
+    jp.lu_p, jp.polygamma_p, jp.population_count_p, jp.qr_p, jp.regularized_incomplete_beta_p, jp.scatter_max_p,
+    jp.scatter_min_p, jp.scatter_mul_p, jp.schur_p, jp.select_and_gather_add_p, jp.select_and_scatter_add_p,
+    jp.select_and_scatter_p, jp.shift_left_p, jp.shift_right_arithmetic_p, jp.shift_right_logical_p, jp.svd_p,
+    jp.triangular_solve_p, jp.tridiagonal_p, jp.tridiagonal_solve_p, jp.zeta_p,
+)  # fmt: skip
 describe(jp.sort_p, jp.top_k_p, "reduce", pattern="refused")
 describe(
     jp.random_bits_p, jp.random_gamma_p, jp.threefry2x32_p, jp.rng_bit_generator_p, jp.rng_uniform_p, action="random"
