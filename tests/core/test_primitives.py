@@ -198,29 +198,6 @@ def test_a_remainder_takes_away_as_many_divisors_as_on_the_images():
     np.testing.assert_allclose(ours, srd.apop(network(lambda x: x - jnp.floor(x)))((), IMAGES, 9.0), atol=1e-12)
 
 
-def test_something_is_known_of_every_primitive_that_jax_exports_and_that_computes():
-    calls = {
-        "jit",
-        "remat",
-        "remat2",
-        "checkpoint",
-        "call",
-        "closed_call",
-        "custom_vjp_call",
-        "custom_lin",
-        "while",
-        "scan",
-        "cond",
-    }
-    placed = {
-        "while", "scan", "cond", "after_all", "all_gather", "all_to_all", "axis_index", "create_token", "empty2", "get",
-        "iota", "pmax", "pmin", "ppermute", "psum", "ragged_all_to_all", "swap", "random_fold_in", "random_seed",
-        "random_split", "approx_top_k", "eq_to", "le_to", "lt_to",
-    }  # fmt: skip
-    exported = {primitive.name for primitive in vars(jp).values() if isinstance(primitive, Primitive)}
-    assert {name for name in exported if registry.facts_of(name) is None} <= calls | placed
-
-
 def test_what_jax_does_not_know_of_ones_own_is_said_with_its_name():
     own = doubled(batched=False)
     extend.register_rule(own, action="scale")(linear_rule)
