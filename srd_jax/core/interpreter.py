@@ -290,22 +290,27 @@ def _apply_rule(interpreter: Interpreter, equation: Equation, operands: Sequence
         interpreter.unsupported(equation, "it acts on values that depend on the images")
     if interpreter.relevance == "post" and facts.action == "unknown":
         interpreter.unsupported(equation, "whether it is an activation is unknown: register its rule with action=")
+    if interpreter.relevance == "post" and facts.is_elementwise and len(equation.results) > 1:
+        interpreter.unsupported(equation, "which of its several results is the value after the activation is open")
     try:
         results = rule(interpreter, equation, operands)
     except LayoutError as error:
         interpreter.unsupported(equation, str(error))
     results = list(results) if isinstance(results, list | tuple) else [results]
     name = f"{getattr(rule, '__module__', '')}.{getattr(rule, '__qualname__', repr(rule))}"
-    _check_results(interpreter, name, equation, results)
+    _check_results(interpreter, name, equation, operands, results)
     label = "" if facts.rearranges else equation.label
     return [replace(r, scope=label or r.scope) if isinstance(r, Sum) else r for r in results]
 
 
-def _check_results(interpreter: Interpreter, name: str, equation: Equation, results: Sequence[Any]) -> None:
+def _check_results(
+    interpreter: Interpreter, name: str, equation: Equation, operands: Sequence[Any], results: Sequence[Any]
+) -> None:
     """Hold a rule to what its equation makes.
 
     Raises:
-        ShapeError: another number of results, or one of another shape than the equation or its own layout says.
+        ShapeError: another number of results, one of another shape than the equation or its own layout says, or a
+            constant for what depends on the images.
     """
     rule = f"the sharing rule {name} of primitive '{equation.primitive.name}'"
     arrays = [result.array if isinstance(result, Map | Sum) else result for result in results]
@@ -315,7 +320,14 @@ def _check_results(interpreter: Interpreter, name: str, equation: Equation, resu
     if len(results) != len(equation.results):
         made, due = ([list(jnp.shape(x)) for x in each] for each in (arrays, equation.out_shapes))
         raise ShapeError(f"{rule} returned {len(results)} results {made} in place of {len(due)} {due}")
-    for result, expected in zip(results, equation.out_shapes, strict=True):
+    facts, moving = facts_of(equation.primitive), [isinstance(x, Map | Sum) for x in operands]
+    at_its_place = facts is not None and facts.action == "identity" and len(moving) == len(results)
+    for place, (result, expected) in enumerate(zip(results, equation.out_shapes, strict=True)):
+        if not isinstance(result, Map | Sum) and not (at_its_place and not moving[place]):
+            raise ShapeError(
+                f"{rule} returned a plain array of shape {jnp.shape(result)}, which counts as a constant, for what "
+                "depends on the images: return a Map or a Sum"
+            )
         shape = jnp.shape(result.array if isinstance(result, Map | Sum) else result)
         if shape != expected.shape:
             raise ShapeError(f"{rule} returned an array of shape {shape} in place of {expected.shape}")

@@ -4,7 +4,7 @@ The layouts of primitives' parameters that the rules rely on are pinned by ``tes
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -42,6 +42,9 @@ _INLINED: dict[str, str] = {
     jp.custom_vjp_call_p.name: "call_jaxpr",
 }
 """Calls that are inlined, and the parameter that holds what they call."""
+
+_TOGETHER = ("optimization_barrier", "pvary")
+"""What hands on several values at once, each by itself."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,8 @@ class _Inliner:
                 results = self.run(*called, operands, inner_scope, line)
             else:
                 made = [self.fresh() for _ in eqn.outvars]
-                module = self._module(operands, made)
-                self.equations.append(_equation(eqn, operands, made, inner_scope, line, label_of(inner_scope, module)))
+                label = label_of(inner_scope, self._module(operands, made))
+                self.equations += _one_by_one(_equation(eqn, operands, made, inner_scope, line, label))
                 results = list[Operand](made)
             env.update(zip(eqn.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
@@ -213,6 +216,17 @@ def _equation(
         where or "an unknown line",
         label,
     )
+
+
+def _one_by_one(equation: Equation) -> list[Equation]:
+    """An equation that hands several values on together, as one for each."""
+    if equation.primitive.name not in _TOGETHER:
+        return [equation]
+    parts = zip(equation.operands, equation.results, equation.shapes, equation.out_shapes, strict=True)
+    return [
+        replace(equation, operands=(operand,), results=(result,), shapes=(shape,), out_shapes=(out_shape,))
+        for operand, result, shape, out_shape in parts
+    ]
 
 
 def trace(tracer: Callable[..., Any], variables: Any, images: jax.Array) -> Program:

@@ -20,6 +20,7 @@ ACTIVATIONS = {
     "exp2": jnp.exp2, "square": jnp.square, "lgamma": lambda x: lax.lgamma(2 + jnp.abs(x)), "gelu": jax.nn.gelu,
     "mish": jax.nn.mish, "hard tanh": jax.nn.hard_tanh, "times its sine": lambda x: x * jnp.sin(x),
     "custom_jvp": jax.custom_jvp(lambda x: jnp.cbrt(jnp.sin(x))),
+    "behind a barrier": lambda x: jnp.sin(lax.optimization_barrier((KERNEL, x))[1]),
 }  # fmt: skip
 ACTIVATIONS["custom_jvp"].defjvp(lambda p, t: (jnp.cbrt(jnp.sin(p[0])), t[0]))
 
@@ -82,6 +83,18 @@ def test_an_activation_of_ones_own_works_everywhere(cube):
         np.testing.assert_allclose(explained(ours, **options), explained(jaxs, **options), atol=1e-12)
     probe = np.ones_like(IMAGES)
     np.testing.assert_allclose(srd.apop(ours)((), IMAGES, probe), ours((), probe), atol=1e-12)
+
+
+def test_of_several_results_none_is_the_value_after_the_activation():
+    both = Primitive("sine_and_cosine")
+    both.multiple_results = True
+    both.def_abstract_eval(lambda x: [x, x])
+    mlir.register_lowering(both, mlir.lower_fun(lambda x: [jnp.sin(x), jnp.cos(x)], multiple_results=True))
+    extend.register_rule(both, action="elementwise", pattern="probe")(extend.positionwise)
+    ours, jaxs = network(lambda x: both.bind(x)[0]), network(jnp.sin)
+    np.testing.assert_allclose(explained(ours), explained(jaxs), atol=1e-12)
+    with pytest.raises(srd.UnsupportedPrimitiveError, match="which of its several results is the value after"):
+        explained(ours, relevance="post")
 
 
 def test_what_was_not_said_is_refused_where_it_is_needed(cube):
