@@ -51,18 +51,6 @@ def test_explain_writes_a_picture_and_the_map_for_every_target(photo, tmp_path):
     np.testing.assert_allclose(heat.sum(), arrays["logit"], rtol=1e-4)
 
 
-@pytest.mark.slow
-def test_erf_writes_a_picture_and_the_field_for_every_position(photo, tmp_path):
-    out = tmp_path / "out"
-    result = srd("erf", photo, *SMALL, "--layer", "layer2.0.relu2", "--at", "3,4", "--at", "0,0", "--out", out)
-    assert result.exit_code == 0, result.output
-    assert len(list(out.glob("*.png"))) == 2
-    for path in out.glob("*.npz"):
-        with np.load(path, allow_pickle=False) as saved:
-            (field,) = (saved[key] for key in saved if saved[key].shape == (64, 64))
-        np.testing.assert_allclose(field.sum(), 1, atol=1e-4)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [(["layers", "--model", "resnet18"], ["layer4.1.relu2", "512"]), (["models"], ["resnet152", "vgg19_bn"])],
@@ -103,16 +91,3 @@ def test_a_mistake_is_one_line_and_leaves_nothing(case, photo, tmp_path, monkeyp
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("layer", "position", "message"),
-    [("layer9", "0,0", "no PFV map is called 'layer9'"), ("layer2.0.relu2", "99,0", "position 99,0 is outside")],
-)
-def test_a_layer_or_position_that_is_not_there(layer, position, message, photo, tmp_path):
-    out = tmp_path / "out"
-    result = srd("erf", photo, *SMALL, "--layer", layer, "--at", position, "--out", out)
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert not out.exists()
