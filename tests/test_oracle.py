@@ -24,7 +24,7 @@ CASES += [(name, *options) for name in CHOSEN for options in SOMEWHERE]
 pytestmark = pytest.mark.slow
 
 
-def assert_agrees(network, image, bias, head, erfs=False, against="pre"):
+def assert_agrees(network, image, bias, head, contrasts=CONTRASTS, erfs=False, against="pre"):
     run = reference.trace(network, image, against)
     f, variables = as_jax(network)
     layers = [*(m.name for m in network.maps)]
@@ -33,10 +33,10 @@ def assert_agrees(network, image, bias, head, erfs=False, against="pre"):
     def results(variables, images):
         _, flow = srd.decompose(f, bias=bias, head=head, relevance=against)(variables, images)
         fields = {name: flow.erf(name) for name in layers} if erfs else {}
-        return [flow.relevance(1, contrast=contrast) for contrast in CONTRASTS], fields
+        return [flow.relevance(1, contrast=contrast) for contrast in contrasts], fields
 
     relevance, fields = results(variables, jnp.asarray(image[None]))
-    for contrast, ours in zip(CONTRASTS, relevance, strict=True):
+    for contrast, ours in zip(contrasts, relevance, strict=True):
         expected = reference.relevance(run, 1, contrast=contrast, head=head, bias=bias)
         assert set(expected) <= set(ours)
         for name, array in expected.items():
@@ -49,9 +49,11 @@ def assert_agrees(network, image, bias, head, erfs=False, against="pre"):
 
 @pytest.mark.parametrize(("name", "bias", "head"), CASES, ids=["-".join(case) for case in CASES])
 def test_relevance_at_every_map(name, bias, head):
+    """Contrasts are made at the head, which shares no bias: of a linear one, one contrast does for every other bias."""
     example = EXAMPLES[name]()
+    contrasts = ("spatial",) if head == "linear" and bias != "norm" else CONTRASTS
     with jax.enable_x64(True):
-        assert_agrees(example.network, example.image, bias, head, erfs=(bias, head) == ("norm", "linear"))
+        assert_agrees(example.network, example.image, bias, head, contrasts, erfs=(bias, head) == ("norm", "linear"))
 
 
 AGAINST_THE_VALUE_AFTER = [

@@ -28,6 +28,7 @@ from srd_jax.core import layout as lay
 from srd_jax.core.layout import BATCH, CHANNEL, Dim, Layout
 from srd_jax.core.meshes import transposed
 from srd_jax.core.paths import Group
+from srd_jax.core.taps import Tap, divided
 from srd_jax.core.values import Term
 
 __all__ = ["group_norms", "products", "scale_of"]
@@ -74,8 +75,10 @@ def _normalised(term: Term, dtype: Any) -> tuple[Term, Float[Array, " n"]]:
 
 def scale_of(size: Float[Array, "..."]) -> Float[Array, "..."]:
     """The power of two below a size, by which it can be divided without rounding; 1 for zero."""
-    _, exponent = jnp.frexp(size)
-    return jnp.where(size > jnp.finfo(size.dtype).tiny, jnp.ldexp(jnp.ones_like(size), exponent - 1), 1)
+    bits = np.dtype(f"int{8 * size.dtype.itemsize}")
+    exponent = ~((1 << jnp.finfo(size.dtype).nmant) - 1)
+    power = lax.bitcast_convert_type(lax.bitcast_convert_type(size, bits) & exponent, size.dtype)
+    return jnp.where((size > jnp.finfo(size.dtype).tiny) & (power < jnp.inf), power, 1)
 
 
 def _measured(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Array, Array | None]:
@@ -96,7 +99,7 @@ def _measured(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Arr
 
     @jax.checkpoint
     def one(tap: Array) -> tuple[Array, Array | None]:
-        return measured(contribution(tap // mix, tap % mix))
+        return measured(contribution(*divided(tap, mix)))
 
     return lax.map(one, jnp.arange(term.taps))
 
@@ -130,7 +133,7 @@ def group_norms(
             own, mask = member
             parts = []
             for i, (number, mix) in enumerate(zip(numbers, mixes, strict=True)):
-                vhat = each[number](own[i] // mix, own[i] % mix).astype(dtype) * shares[number]
+                vhat = each[number](*divided(own[i], mix)).astype(dtype) * shares[number]
                 parts.append(vhat * lay.per_pfv(mask[i], layout) if masked else vhat)
             vhat = reduce(add, parts)
             return _safe_sqrt(lay.channel_sum(vhat * vhat, layout))
@@ -141,11 +144,11 @@ def group_norms(
     return [norms[place] for place in range(len(groups))]
 
 
-def _contributions(term: Term, *, summed: bool) -> Callable[[Array | int, Array | int], Array]:
+def _contributions(term: Term, *, summed: bool) -> Callable[[Tap, Tap], Array]:
     """``(pool offset, kernel offset)`` to vhat at that tap, in the layout of the open sum."""
     reads, mix = _reads(term), term.mix
 
-    def contribution(offset: Array | int, tap: Array | int) -> Array:
+    def contribution(offset: Tap, tap: Tap) -> Array:
         read, chosen = reads(tap)
         if chosen is not None:
             read = jnp.where(chosen == offset, read, 0)
@@ -156,7 +159,7 @@ def _contributions(term: Term, *, summed: bool) -> Callable[[Array | int, Array 
     return contribution
 
 
-def _reads(term: Term) -> Callable[[Array | int], tuple[Array, Array | None]]:
+def _reads(term: Term) -> Callable[[Tap], tuple[Array, Array | None]]:
     """``tap`` to what every later position reads at that tap of the mixing step, and its switches."""
     mix, switches = term.mix, term.switches
     index = switches.index if switches is not None else None

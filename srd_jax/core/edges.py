@@ -106,8 +106,8 @@ def _weigh_back(steps: Sequence[Step], ratios: Any, maps: Any, grid: tuple[int, 
     if isinstance(step, ReducePositions):
         return transposed(step.spread, shape, jax.vmap(lambda r: _weigh_back(rest, r, maps, later))(ratios))
     if rest:
-        return step.back([(_weigh_back(rest, ratio, maps, later),) for ratio in ratios], grid)
-    return step.back([(ratio[0], maps) for ratio in ratios], grid)
+        return step.back(jnp.stack([_weigh_back(rest, ratio, maps, later) for ratio in ratios]), grid)
+    return step.back(ratios[:, 0], grid, maps)
 
 
 def enlarge(maps: Float[Array, "n p ..."], grid: tuple[int, ...]) -> Float[Array, "n p ..."]:

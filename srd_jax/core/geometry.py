@@ -37,6 +37,8 @@ class Pad:
     def select(self, x: Scalars, tap: int = 0) -> Scalars:
         """``(..., *grid)`` to ``(..., *padded grid)``."""
         del tap
+        if not any(map(any, self.config)):
+            return x
         config = [(0, 0, 0)] * (x.ndim - len(self.config)) + list(self.config)
         padded: Any = _pad(x, config) if isinstance(x, np.ndarray) else lax.pad(x, jnp.zeros((), x.dtype), config)
         return padded
@@ -189,15 +191,16 @@ class Window:
             box = (slice(start, start + n) for start, n in zip(starts, later, strict=True))
             yield phases[phase][(..., *box)]
 
-    def back(self, read: Sequence[Sequence[Any]], grid: Grid) -> Any:
+    def back(self, weights: Any, grid: Grid, maps: Any = None) -> Any:
         """The transpose of ``each``: what the taps read, added up where they read it.
 
         Every position of a phase gathers from its taps, so that no zeros lie between positions and products are made
         where they are added.
 
         Args:
-            read: for each tap the factors ``(..., *later grid)`` of what it read.
+            weights: ``(taps, ..., *later grid)``, what each tap read, or what ``maps`` is multiplied by at it.
             grid: the earlier grid.
+            maps: ``(..., *later grid)``, None for ones.
 
         Returns:
             ``(..., *grid)``.
@@ -207,12 +210,15 @@ class Window:
         furthest = [(k - 1) * d // s for k, d, s in zip(self.size, self.dilation, self.stride, strict=True)]
         spare = [q - n for q, n in zip(extent, self.later_grid(padded), strict=True)]
         around = Pad(tuple((low, high, 0) for low, high in zip(furthest, spare, strict=True)))
+        factors = [around.select(weights)] if maps is None else [around.select(weights), around.select(maps[None])]
         sums: dict[Grid, Any] = {}
-        for (phase, starts), factors in zip(self._places(), read, strict=True):
-            box = tuple(slice(low - o, low - o + q) for low, o, q in zip(furthest, starts, extent, strict=True))
-            product = reduce(mul, (around.select(factor)[(..., *box)] for factor in factors))
+        for tap, (phase, starts) in enumerate(self._places()):
+            box = [slice(low - o, low - o + q) for low, o, q in zip(furthest, starts, extent, strict=True)]
+            places = (tap, 0)[: len(factors)]
+            parts = (x[(slice(at, at + 1), ..., *box)] for at, x in zip(places, factors, strict=True))
+            product = reduce(mul, parts)
             sums[phase] = sums[phase] + product if phase in sums else product
-        full = self._woven(sums)[(..., *(slice(n) for n in padded))]
+        full = self._woven({phase: total[0] for phase, total in sums.items()})[(..., *(slice(n) for n in padded))]
         return transposed(self.pad.select, (*full.shape[: full.ndim - len(grid)], *grid), full)
 
     def _woven(self, phases: Mapping[Grid, Any]) -> Any:

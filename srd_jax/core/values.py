@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from srd_jax.core import layout as lay
 from srd_jax.core.geometry import Copy, Regrid, Step, count_taps
 from srd_jax.core.layout import CHANNEL, COPY, Dim, Layout
+from srd_jax.core.taps import Tap, divided
 
 __all__ = ["Linear", "Map", "Mix", "Sum", "Switches", "Term", "Value"]
 
@@ -52,11 +53,11 @@ class Mix:
 
     taps: int
     pad: Callable[[jax.Array, int | float], jax.Array]
-    gather: Callable[[jax.Array, jax.Array | int], jax.Array]
-    local: Callable[[jax.Array, jax.Array | int], jax.Array]
+    gather: Callable[[jax.Array, Tap], jax.Array]
+    local: Callable[[jax.Array, Tap], jax.Array]
     gathered: Layout
     position_invariant: bool = False
-    summed: Callable[[jax.Array, jax.Array | int], jax.Array] | None = None
+    summed: Callable[[jax.Array, Tap], jax.Array] | None = None
     pools: bool = False
 
 
@@ -351,12 +352,13 @@ def pooled_again(value: Sum, fn: Linear, layout: Layout, mix: Mix, step: Step) -
         first = part.mix
         assert first is not None
 
-        def gather(padded: jax.Array, tap: jax.Array | int) -> jax.Array:
-            return first.gather(padded, tap // mix.taps)
+        def gather(padded: jax.Array, tap: Tap) -> jax.Array:
+            return first.gather(padded, divided(tap, mix.taps)[0])
 
-        def local(read: jax.Array, tap: jax.Array | int) -> jax.Array:
-            pooled = part.after(first.local(read, tap // mix.taps))
-            return mix.local(mix.gather(mix.pad(pooled, 0), tap % mix.taps), tap % mix.taps)
+        def local(read: jax.Array, tap: Tap) -> jax.Array:
+            own, later = divided(tap, mix.taps)
+            pooled = part.after(first.local(read, own))
+            return mix.local(mix.gather(mix.pad(pooled, 0), later), later)
 
         both = Mix(first.taps * mix.taps, first.pad, gather, local, first.gathered, pools=True)
         return replace(

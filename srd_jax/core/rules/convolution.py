@@ -17,6 +17,7 @@ from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import BATCH, CHANNEL, COPY, Dim, Layout
 from srd_jax.core.registry import register_rule
 from srd_jax.core.rules.windows import AxisWindow, sliding
+from srd_jax.core.taps import Tap, box_of, offsets_of
 from srd_jax.core.tracing import Equation, bind
 from srd_jax.core.values import Map, Mix, Sum, Term, Value, extend, mixed, restructure
 
@@ -96,21 +97,21 @@ def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence
     order = sorted(range(len(spatial_in)), key=lambda i: lay.grid_axis(term.layout, spatial_in[i]))
     sizes = [kernel.shape[spatial_kernel[i]] for i in order]
 
-    def at(tap: jax.Array | int) -> jax.Array:
-        starts: list[jax.Array | int] = [0] * kernel.ndim
+    def at(tap: Tap) -> jax.Array:
+        starts: list[Tap] = [0] * kernel.ndim
         extents = list(kernel.shape)
-        for i, offset in zip(order, jnp.unravel_index(tap, sizes), strict=True):
+        for i, offset in zip(order, offsets_of(tap, sizes), strict=True):
             starts[spatial_kernel[i]], extents[spatial_kernel[i]] = offset, 1
-        return lax.dynamic_slice(kernel, starts, extents)
+        return box_of(kernel, starts, extents)
 
-    def local(read: jax.Array, tap: jax.Array | int) -> jax.Array:
+    def local(read: jax.Array, tap: Tap) -> jax.Array:
         return _by_channels(equation, read, at(tap))
 
     plain = dict(params, window_strides=(1,) * len(spatial_in), padding=((0, 0),) * len(spatial_in))
     plain |= {"lhs_dilation": (1,) * len(spatial_in), "rhs_dilation": (1,) * len(spatial_in)}
     one_tap = replace(equation, params=plain)
 
-    def summed(read: jax.Array, tap: jax.Array | int) -> jax.Array:
+    def summed(read: jax.Array, tap: Tap) -> jax.Array:
         return bind(one_tap, read, at(tap))[0]
 
     mix = Mix(

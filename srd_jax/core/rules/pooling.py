@@ -19,6 +19,7 @@ from srd_jax.core.rules.convolution import selection
 from srd_jax.core.rules.positionwise import reduce_channels, require_channels, without
 from srd_jax.core.rules.reduce_positions import reduce_positions
 from srd_jax.core.rules.windows import AxisWindow, SlidingWindow, sliding
+from srd_jax.core.taps import offsets_of
 from srd_jax.core.tracing import Equation, bind
 from srd_jax.core.values import Map, Mix, Sum, Switches, Term, Value, extend, mixed, pooled_again, restructure
 
@@ -72,9 +73,9 @@ def _pooled_again(term: Term, windows: dict[int, AxisWindow]) -> Sum | None:
     for tap in range(second.step.taps):
         inner = jnp.where(offset == tap, second.gather(padded, tap), inner)
     index = jnp.zeros(pooled.shape, np.min_scalar_type(-both.taps))
-    own, ahead = jnp.unravel_index(inner, first.size), jnp.unravel_index(offset, later.size)
+    own, ahead = offsets_of(inner, first.size), offsets_of(offset, later.size)
     for axis, size in enumerate(both.size):
-        place = own[axis].astype(index.dtype) + ahead[axis].astype(index.dtype) * first.stride[axis]
+        place = jnp.asarray(own[axis], index.dtype) + jnp.asarray(ahead[axis], index.dtype) * first.stride[axis]
         index = index * size + place
     chosen = Switches(lax.stop_gradient(index), both.taps)
     lazy = replace(term, operand=pooled, layout=second.layout, steps=(*before, both), switches=chosen)

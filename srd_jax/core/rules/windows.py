@@ -11,6 +11,7 @@ from jax import lax
 from srd_jax.core import layout as lay
 from srd_jax.core.geometry import Window
 from srd_jax.core.layout import Dim, Layout
+from srd_jax.core.taps import Tap, box_of, offsets_of
 
 __all__ = ["AxisWindow", "SlidingWindow", "sliding"]
 
@@ -43,7 +44,7 @@ class SlidingWindow:
 
     step: Window
     pad: Callable[[jax.Array, int | float], jax.Array]
-    gather: Callable[[jax.Array, jax.Array | int], jax.Array]
+    gather: Callable[[jax.Array, Tap], jax.Array]
     layout: Layout
 
 
@@ -76,15 +77,14 @@ def sliding(layout: Layout, windows: Mapping[int, AxisWindow]) -> SlidingWindow:
     def pad(x: jax.Array, fill: int | float) -> jax.Array:
         return lax.pad(x, jnp.asarray(fill, x.dtype), config)
 
-    def gather(padded: jax.Array, tap: jax.Array | int) -> jax.Array:
-        offsets = jnp.unravel_index(tap, sizes)
-        starts: list[jax.Array | int] = [0] * padded.ndim
+    def gather(padded: jax.Array, tap: Tap) -> jax.Array:
+        offsets = offsets_of(tap, sizes)
+        starts: list[Tap] = [0] * padded.ndim
         spans, strides_ = list(padded.shape), [1] * padded.ndim
         for place, (axis, window) in by_place.items():
             starts[axis] = offsets[place] * window.dilation
             spans[axis] = (extents[axis] - 1) * window.stride + 1
             strides_[axis] = window.stride
-        box = lax.dynamic_slice(padded, starts, spans)
-        return lax.slice(box, [0] * box.ndim, box.shape, strides_)
+        return box_of(padded, starts, spans, strides_)
 
     return SlidingWindow(step, pad, gather, gathered)
