@@ -234,6 +234,8 @@ class Flow:
 
     def _index(self, name: str) -> int:
         names = [layer.name for layer in self.layers]
+        if not isinstance(name, str):
+            raise LayerError(f"a PFV map is asked for by its name, such as {names[-1]!r}, not by {name!r}")
         if name not in names:
             raise LayerError(f"no PFV map is called {name!r}; {did_you_mean(name, names)}")
         return names.index(name)

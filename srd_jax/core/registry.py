@@ -61,7 +61,8 @@ def register_rule(
     def register(rule: _Rule) -> _Rule:
         for primitive in primitives:
             known = facts_of(primitive)
-            if known is None or action is not None:
+            described = rule_for(primitive) is None and known is not None and known.action == "other"
+            if known is None or described or action is not None:
                 own = action or "unknown"
                 known = Facts(own, "probe" if own in _LINEAR else "unknown", rearranges, averages)
             _entries[_name(primitive)] = _Entry(rule, known if pattern is None else replace(known, pattern=pattern))
@@ -71,8 +72,14 @@ def register_rule(
 
 
 def describe(*primitives: Primitive | str, action: Action = "other", pattern: Pattern = "probe") -> None:
-    """Say what is known of primitives that have no sharing rule."""
+    """Say what is known of primitives that have no sharing rule.
+
+    Raises:
+        ValueError: one of them has a rule, which would be lost.
+    """
     for primitive in primitives:
+        if rule_for(primitive) is not None:
+            raise ValueError(f"primitive {_name(primitive)!r} has a sharing rule: say what is known of it there")
         _entries[_name(primitive)] = _Entry(None, Facts(action, pattern))
 
 

@@ -39,6 +39,9 @@ class Cost:
         temporary_bytes: that XLA sets aside beside arguments and results, None where the backend does not tell.
         output_bytes: of the results.
         peak_bytes: most memory in use on the device so far, in order of measuring, None where it does not tell (CPUs).
+        trace_seconds: of CPU to trace and lower it, once.
+        compile_seconds: of CPU to compile it, once.
+        lines: of StableHLO that were compiled.
     """
 
     seconds: tuple[float, ...]
@@ -46,6 +49,9 @@ class Cost:
     temporary_bytes: int | None
     output_bytes: int
     peak_bytes: int | None
+    trace_seconds: float
+    compile_seconds: float
+    lines: int
 
     def spread(self, of: str = "seconds") -> tuple[float, float, float]:
         """Median, lower and upper quartile of ``seconds`` or ``ratios``."""
@@ -120,8 +126,13 @@ def measure(
         advance: called with a name after each compilation and each run.
     """
     compiled = {}
+    first: dict[str, tuple[float, float, int]] = {}
     for name, fn in compared.items():
-        compiled[name] = jax.jit(fn).lower(*args).compile()
+        begun = time.process_time()
+        lowered = jax.jit(fn).lower(*args)
+        traced = time.process_time()
+        compiled[name] = lowered.compile()
+        first[name] = traced - begun, time.process_time() - traced, len(lowered.as_text().splitlines())
         advance(name)
     order = list(compared)
     peaks: dict[str, int | None] = {}
@@ -148,6 +159,9 @@ def measure(
             temporary_bytes=_temporary(compiled[name]),
             output_bytes=outputs[name],
             peak_bytes=peaks[name],
+            trace_seconds=first[name][0],
+            compile_seconds=first[name][1],
+            lines=first[name][2],
         )
         for name, taken in seconds.items()
     }
@@ -192,8 +206,13 @@ def report(
         "device": where, "platform": device.platform, "jax": jax.__version__, "srd_jax": version("srd_jax"),
         "costs": {name: _record(cost, batch) for name, cost in costs.items()}, **more,
     }  # fmt: skip
-    headings = ("", "Seconds", "Quartiles", "Forward passes", "Images/s", "Temporary MiB", "Result MiB", "Peak MiB")
+    headings: tuple[str, ...] = (
+        "", "Seconds", "Quartiles", "Forward passes", "Images/s", "Temporary MiB", "Result MiB", "Trace s", "Compile s",
+        "Lines", "Peak MiB",
+    )  # fmt: skip
     rows = [_row(name, cost, batch) for name, cost in costs.items()]
+    if all(cost.peak_bytes is None for cost in costs.values()):
+        headings, rows = headings[:-1], [row[:-1] for row in rows]
     stem = f"bench_{model}_{shape[1]}_{batch}_{dtype}_{bias}"
     return Report(stem, f"{title}, {where}", headings, rows, record, figure)
 
@@ -213,6 +232,9 @@ def _row(name: str, cost: Cost, batch: int) -> tuple[str, ...]:
         f"{batch / median:.3g}",
         mebibytes(cost.temporary_bytes),
         mebibytes(cost.output_bytes),
+        f"{cost.trace_seconds:.2f}",
+        f"{cost.compile_seconds:.2f}",
+        f"{cost.lines:,}",
         mebibytes(cost.peak_bytes),
     )
 
@@ -227,6 +249,9 @@ def _record(cost: Cost, batch: int) -> dict[str, Any]:
         "temporary_bytes": cost.temporary_bytes,
         "output_bytes": cost.output_bytes,
         "peak_bytes": cost.peak_bytes,
+        "trace_seconds": cost.trace_seconds,
+        "compile_seconds": cost.compile_seconds,
+        "lines": cost.lines,
     }
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from srd_jax.cli import app, inputs
 from srd_jax.evaluation.ablation import SETTINGS
+from srd_jax.metrics.table import METRICS
 
 
 class Network(nn.Module):
@@ -47,7 +48,7 @@ def test_it_writes_a_contact_sheet_and_the_numbers(tmp_path, monkeypatch):
     record = json.loads(next(out.glob("*.json")).read_text())
     assert list(record["results"]) == list(SETTINGS)
     for row in record["results"].values():
-        assert set(row) == {"noise", "gini", "deletion", "insertion"}
+        assert set(row) == {name for name, metric in METRICS.items() if not metric.of_boxes}
         assert all(np.isfinite(list(estimate.values())).all() for estimate in row.values())
 
 

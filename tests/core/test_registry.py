@@ -65,6 +65,19 @@ def test_the_last_rule_registered_counts(cube):
     assert registry.rule_for(cube) is second
 
 
+def test_what_is_described_keeps_its_rule():
+    with pytest.raises(ValueError, match="primitive 'tanh' has a sharing rule"):
+        registry.describe("tanh")
+    assert registry.rule_for("tanh") is not None
+
+
+def test_that_nothing_is_possible_is_no_fact_about_a_rule_of_ones_own():
+    srd.register_rule("qr")(srd.rules.positionwise)
+    assert (registry.facts_of("qr").action, registry.facts_of("qr").pattern) == ("unknown", "unknown")
+    srd.register_rule("dynamic_slice")(srd.rules.positionwise)
+    assert registry.facts_of("dynamic_slice").action == "selection"
+
+
 def test_there_is_no_rule_for_an_unknown_primitive():
     assert registry.rule_for(Primitive("nobody registered this")) is None
 
@@ -163,6 +176,7 @@ def test_every_exported_elementwise_primitive_of_one_operand_has_a_rule():
         "sin": lax.sin,
         "sinh": lax.sinh, "sqrt": lax.sqrt, "square": lax.square, "tan": lax.tan, "tanh": lax.tanh, "abs": lax.abs,
         "erf_inv": lax.erf_inv, "digamma": lax.digamma, "asinh": lax.asinh, "acosh": lax.acosh, "atanh": lax.atanh,
+        "bessel_i0e": lax.bessel_i0e, "bessel_i1e": lax.bessel_i1e,
     }  # fmt: skip
     made = {name: jax.make_jaxpr(f)(jnp.ones(3)).jaxpr.eqns[-1].primitive for name, f in functions.items()}
     assert [name for name, primitive in made.items() if registry.rule_for(primitive) is None] == []

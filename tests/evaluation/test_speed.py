@@ -77,6 +77,9 @@ def test_costs_are_of_every_round_and_of_the_arrays(variables, images):
         assert len(cost.seconds) == len(cost.ratios) == 3
         assert min(cost.seconds) > 0
         assert cost.temporary_bytes >= 0
+        assert cost.trace_seconds > 0
+        assert cost.compile_seconds > 0
+    assert costs["twice"].lines > costs[FORWARD].lines > 5
     assert costs[FORWARD].ratios == (1, 1, 1)
     assert costs[FORWARD].output_bytes == 2 * CLASSES * 4
     assert costs["twice"].output_bytes == 2 * 2 * CLASSES * 4
@@ -85,6 +88,6 @@ def test_costs_are_of_every_round_and_of_the_arrays(variables, images):
 
 
 def test_the_spread_is_the_median_and_the_quartiles():
-    cost = Cost((4.0, 1.0, 2.0, 3.0, 5.0), (1.0,) * 5, None, 0, None)
+    cost = Cost((4.0, 1.0, 2.0, 3.0, 5.0), (1.0,) * 5, None, 0, None, 0.1, 0.2, 3)
     assert cost.spread() == (3, 2, 4)
     assert cost.spread("ratios") == (1, 1, 1)

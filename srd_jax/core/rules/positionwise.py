@@ -35,10 +35,13 @@ __all__ = ["positionwise", "reduce_channels"]
 @register_rule(jp.expm1_p, action="elementwise", pattern="expm1")
 @register_rule(jp.rem_p, action="elementwise", pattern="remainder")
 @register_rule(
-    jp.acos_p, jp.acosh_p, jp.and_p, jp.asin_p, jp.asinh_p, jp.atan2_p, jp.atanh_p, jp.cbrt_p, jp.cos_p, jp.cosh_p,
-    jp.custom_jvp_call_p, jp.digamma_p, jp.eq_p, jp.erf_inv_p, jp.exp2_p, jp.exp_p, jp.ge_p, jp.gt_p, jp.integer_pow_p,
-    jp.is_finite_p, jp.le_p, jp.lgamma_p, jp.log1p_p, jp.log_p, jp.lt_p, jp.ne_p, jp.nextafter_p, jp.not_p, jp.or_p,
-    jp.pow_p, jp.rsqrt_p, jp.select_n_p, jp.sin_p, jp.sinh_p, jp.sqrt_p, jp.square_p, jp.tan_p, jp.xor_p,
+    jp.acos_p, jp.acosh_p, jp.and_p, jp.asin_p, jp.asinh_p, jp.atan2_p, jp.atanh_p, jp.bessel_i0e_p, jp.bessel_i1e_p,
+    jp.cbrt_p, jp.clz_p, jp.cos_p, jp.cosh_p, jp.custom_jvp_call_p, jp.digamma_p, jp.eq_p, jp.erf_inv_p, jp.exp2_p,
+    jp.exp_p, jp.ge_p, jp.gt_p, jp.igamma_grad_a_p, jp.igamma_p, jp.igammac_p, jp.integer_pow_p, jp.is_finite_p,
+    jp.le_p, jp.lgamma_p, jp.log1p_p, jp.log_p, jp.lt_p, jp.ne_p, jp.nextafter_p, jp.not_p, jp.or_p, jp.polygamma_p,
+    jp.population_count_p, jp.pow_p, jp.regularized_incomplete_beta_p, jp.rsqrt_p, jp.select_n_p, jp.shift_left_p,
+    jp.shift_right_arithmetic_p, jp.shift_right_logical_p, jp.sin_p, jp.sinh_p, jp.sqrt_p, jp.square_p, jp.tan_p,
+    jp.xor_p, jp.zeta_p,
     action="elementwise", pattern="probe",
 )  # fmt: skip
 def positionwise(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Map]:
