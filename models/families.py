@@ -1,11 +1,11 @@
 """The registry of model families: a new one is its module, with a `Family`, and an entry here."""
 
-from . import resnet, tiny, vgg
+from . import efficientnet, resnet, tiny, vgg
 from .family import Entry, Family
 
 __all__ = ["FAMILIES", "entries", "family_of"]
 
-FAMILIES: tuple[Family, ...] = (tiny.FAMILY, resnet.FAMILY, vgg.FAMILY)
+FAMILIES: tuple[Family, ...] = (efficientnet.FAMILY, tiny.FAMILY, resnet.FAMILY, vgg.FAMILY)
 
 
 def entries() -> dict[str, Entry]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from flax import linen as nn
 
 from .labels import imagenet_labels
+from .photos import Preprocessing
 
 __all__ = ["Entry", "Family"]
 
@@ -19,15 +20,17 @@ class Entry:
         module: makes the Flax module from ``num_classes`` and ``dtype``. The module has ``layers``, the names of its
             PFV maps, and ``min_extent``, the smallest side of an image in pixels.
         classes: names in logit order, of the weights that `load` finds by itself.
-        size: side in pixels of the images it was made for.
-        resize: length of a photo's shorter side before the centre of that size is cropped.
+        preprocessing: how it wants its photos.
+        repository: of its weights on the Hugging Face hub, where the family's does not serve.
+        renamed: what others call the beginnings of its parameters, as in `Family`.
         weights: file of weights that come with the package, None where they are on the hub.
     """
 
     module: Callable[..., nn.Module]
     classes: Callable[[], tuple[str, ...]] = imagenet_labels
-    size: int = 224
-    resize: int = 256
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    repository: str | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
     weights: Path | None = None
 
 

@@ -1,15 +1,17 @@
-"""Photos to normalised network inputs, as torchvision's ImageNet evaluation does with Pillow.
+"""Photos to normalised network inputs, with Pillow.
 
-The shorter side is resized to 256 with Pillow's antialiased bilinear filter, the centre 224 x 224 cropped, scaled to
-[0, 1] and normalised with ImageNet's channel means and standard deviations. `decoded` is the one way from a file's
-bytes to pixels, for explanations, batches and training alike.
+Of torchvision's ImageNet networks, the shorter side is resized to 256 with an antialiased bilinear filter, the centre
+224 x 224 cropped, scaled to [0, 1] and normalised with ImageNet's channel means and standard deviations; others have a
+`Preprocessing` of their own. `decoded` is the one way from a file's bytes to pixels, for explanations, batches and
+training alike.
 """
 
 import difflib
 import io
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import jax
 import numpy as np
@@ -27,6 +29,8 @@ __all__ = [
     "LARGEST_FILE",
     "SAMPLES",
     "Photo",
+    "Preprocessing",
+    "Resample",
     "crop",
     "decoded",
     "preprocess",
@@ -47,8 +51,52 @@ _BITS, _PHOTOMETRIC = 258, 262  # of TIFF's tags
 Photo: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | jax.Array
 
 
+Resample = Literal["bilinear", "bicubic"]
+"""Pillow's antialiased filter that photos are resized with."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a network wants its photos, by default as torchvision's ImageNet weights do.
+
+    Attributes:
+        size: side of the input in pixels.
+        resize: length of the photo's shorter side before the centre is cropped.
+        mean: of every channel, in [0, 1], which is taken away.
+        std: of every channel, by which it is divided then.
+        resample: the filter that photos are resized with.
+
+    Example:
+        >>> Preprocessing()(sample_photo("chelsea")).shape
+        (224, 224, 3)
+    """
+
+    size: int = 224
+    resize: int = 256
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    resample: Resample = "bilinear"
+
+    def at(self, size: int | None) -> "Preprocessing":
+        """The same for inputs of another size, of which a photo shows as much; None leaves it as it is."""
+        return self if size is None else replace(self, size=size, resize=round(size * self.resize / self.size))
+
+    def crop(self, photo: Photo) -> UInt8[np.ndarray, "size size 3"]:
+        """The part of a photo that the network is shown, as `crop`."""
+        return crop(photo, size=self.size, resize=self.resize, resample=self.resample)
+
+    def normalise(self, pixels: UInt8[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+        """Pixels (..., 3) as the network's input."""
+        scaled = pixels.astype(np.float32) / np.float32(255)
+        return (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+
+    def __call__(self, photo: Photo) -> Float32[np.ndarray, "size size 3"]:
+        """The network's input for a photo, (size, size, 3); raises what `crop` does."""
+        return self.normalise(self.crop(photo))
+
+
 def preprocess(photo: Photo, *, size: int = 224, resize: int = 256) -> Float32[np.ndarray, "size size 3"]:
-    """The normalised network input for a photo.
+    """The input of torchvision's ImageNet networks for a photo.
 
     Args:
         photo: see `crop`.
@@ -62,11 +110,12 @@ def preprocess(photo: Photo, *, size: int = 224, resize: int = 256) -> Float32[n
         ImageError: see `crop`.
         ShapeError: see `crop`.
     """
-    pixels = crop(photo, size=size, resize=resize).astype(np.float32) / np.float32(255)
-    return (pixels - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
+    return Preprocessing(size, resize)(photo)
 
 
-def crop(photo: Photo, *, size: int = 224, resize: int = 256) -> UInt8[np.ndarray, "size size 3"]:
+def crop(
+    photo: Photo, *, size: int = 224, resize: int = 256, resample: Resample = "bilinear"
+) -> UInt8[np.ndarray, "size size 3"]:
     """The part of a photo that the model is shown, not normalised: what to draw under a heatmap.
 
     Args:
@@ -74,6 +123,7 @@ def crop(photo: Photo, *, size: int = 224, resize: int = 256) -> UInt8[np.ndarra
             [0, 1]. Files and Pillow images become RGB as `decoded` says, grey arrays too, transparency is dropped.
         size: side of the crop in pixels.
         resize: length of the photo's shorter side before the centre is cropped.
+        resample: the filter.
 
     Returns:
         (size, size, 3) uint8.
@@ -89,7 +139,7 @@ def crop(photo: Photo, *, size: int = 224, resize: int = 256) -> UInt8[np.ndarra
     short, long = sorted((width, height))
     long = int(resize * long / short)  # truncated, as torchvision does
     width, height = (resize, long) if width <= height else (long, resize)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    image = image.resize((width, height), Image.Resampling[resample.upper()])
     left, top = round((width - size) / 2), round((height - size) / 2)
     return np.asarray(image.crop((left, top, left + size, top + size)))
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from . import resnet
 from .family import Entry
 from .labels import tiny_imagenet_labels
+from .photos import Preprocessing
 from .resnet import ResNet
 
 __all__ = ["FAMILY", "SIZE", "WEIGHTS", "tiny_resnet"]
@@ -41,7 +42,5 @@ def tiny_resnet(*, num_classes: int = 200, dtype: Any = jnp.float32) -> ResNet:
     )
 
 
-FAMILY = replace(
-    resnet.FAMILY,
-    entries=MappingProxyType({"tiny_resnet": Entry(tiny_resnet, tiny_imagenet_labels, SIZE, SIZE, WEIGHTS)}),
-)
+_ENTRY = Entry(tiny_resnet, tiny_imagenet_labels, Preprocessing(SIZE, SIZE), weights=WEIGHTS)
+FAMILY = replace(resnet.FAMILY, entries=MappingProxyType({"tiny_resnet": _ENTRY}))

@@ -30,17 +30,17 @@ def torchvision_name(path: tuple[str, ...]) -> str:
     return ".".join((*path[1:-1], _SUFFIXES[path[0], path[-1]]))
 
 
-def own_name(name: str) -> str:
-    """Name in torchvision of a parameter, without the names of wrappers around it, and not as others rename it.
+def own_name(name: str, model: str) -> str:
+    """Name that a model has for a parameter, without the names of wrappers around it, and not as others call it.
 
     Example:
-        ``own_name("module._orig_mod.conv1.weight")`` is ``"conv1.weight"``.
+        ``own_name("module._orig_mod.conv1.weight", "resnet18")`` is ``"conv1.weight"``.
     """
     name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
-    for family in families.FAMILIES:
-        for old, new in family.renamed.items():
-            if name.startswith(old):
-                return new + name.removeprefix(old)
+    family = families.family_of(model)
+    for old, new in (*family.renamed.items(), *family.entries[model].renamed.items()):
+        if name.startswith(old):
+            return new + name.removeprefix(old)
     return name
 
 

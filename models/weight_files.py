@@ -39,7 +39,8 @@ _STORED_AS = frozenset({"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", 
 
 def hub_repository(model: str) -> str:
     """Repository of a model's pretrained weights on the Hugging Face hub."""
-    return family_of(model).repository.format(name=model)
+    family = family_of(model)
+    return family.entries[model].repository or family.repository.format(name=model)
 
 
 def download(model: str) -> Path:

@@ -29,12 +29,12 @@ _COUNTERS = ("num_batches_tracked", "n_averaged")  # of batch norm and of averag
 _SHOWN = 40
 
 
-def class_count(state: Mapping[str, Any]) -> int | None:
-    """Number of classes that the last dense layer in `state` has, or None if it is not there."""
-    heads = {family.head for family in families.FAMILIES}
+def class_count(state: Mapping[str, Any], model: str) -> int | None:
+    """Number of classes that a model's last dense layer in `state` has, or None if it is not there."""
+    head = families.family_of(model).head
     for name, value in state.items():
         shape = tuple(value.shape) if _is_tensor(value) or isinstance(value, np.ndarray | jax.Array) else ()
-        if layout.own_name(name) in heads and len(shape) >= 2:
+        if len(shape) >= 2 and layout.own_name(name, model) == head:
             return int(shape[0])
     return None
 
@@ -60,7 +60,7 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
     problems, missing = [], []
     found: dict[str, str] = {}  # torchvision's name to the name in `state`
     for given in state:
-        name = layout.own_name(given)
+        name = layout.own_name(given, model)
         if name.rpartition(".")[2] in _COUNTERS:
             continue
         if name not in wanted:
@@ -149,7 +149,8 @@ def untrained(template: Variables, seed: int) -> Variables:
         shape = leaf.shape
         if path[-1] == "kernel":
             rng = np.random.default_rng([seed, zlib.crc32("/".join(path).encode())])
-            variance = 2 / (shape[0] * shape[1] * shape[3]) if len(shape) == 4 else 1 / shape[0]
+            made = 1 if len(shape) == 4 and shape[2] == 1 else shape[-1]  # by each channel of a depthwise kernel
+            variance = 2 / (shape[0] * shape[1] * made) if len(shape) == 4 else 1 / shape[0]
             value = rng.standard_normal(shape, np.float32) * np.float32(variance**0.5)
         else:
             value = np.full(shape, 1 if path[-1] in ("scale", "var") else 0, np.float32)

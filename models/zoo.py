@@ -3,24 +3,24 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Float, Float32, Shaped
+from jaxtyping import Float, Shaped
 
 from srd_jax.errors import ImageError, LayerError, ShapeError, WeightsError
 from srd_jax.messages import did_you_mean, shortened
 
-from . import hub, photos, weight_files
+from . import hub, weight_files
 from .families import entries, family_of
 from .family import Entry
+from .photos import Preprocessing
 from .weights import Variables, class_count, from_torchvision, untrained
 
-__all__ = ["Network", "build", "can_train", "input_extents", "load", "names", "weights_source"]
+__all__ = ["Network", "build", "can_train", "load", "names", "preprocessing", "weights_source"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,24 +32,26 @@ class Network:
         apply: (variables, images) -> logits, images (N, H, W, 3) normalised floats, logits (N, classes) float32; a pure
             function to transform, jit and differentiate. Raises ShapeError for other shapes, ImageError for integers.
         variables: Flax's {"params": ..., "batch_stats": ...}, float32 arrays.
-        preprocess: photo -> (size, size, 3) float32, `photos.preprocess` at the model's own size.
+        preprocess: photo -> (size, size, 3) float32, at the model's own size; `.crop` shows which part of a photo that
+            is, `.at(size)` does the same for images of another size.
         labels: class names in logit order, ``class 0`` and so on where they are unknown: those that the weights' file
             holds, else ImageNet's for 1000 logits, of ``tiny_resnet`` those of its own weights alone.
         layers: names of the PFV maps (every ReLU's output) in forward order.
         trained: whether the weights were given or pretrained rather than drawn at random.
-        size: side in pixels of the images it was made for; others work.
-        resize: length of a photo's shorter side before the centre of that size is cropped.
     """
 
     name: str
     apply: Callable[[Variables, Any], Float[jax.Array, "N classes"]] = field(repr=False)
     variables: Variables = field(repr=False)
-    preprocess: Callable[..., Float32[np.ndarray, "H W 3"]] = field(repr=False)
+    preprocess: Preprocessing = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
     layers: tuple[str, ...] = field(repr=False)
     trained: bool
-    size: int
-    resize: int
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the images it was made for; others work."""
+        return self.preprocess.size
 
 
 def names() -> tuple[str, ...]:
@@ -76,13 +78,13 @@ def can_train(name: str) -> bool:
     return family_of(name).can_train
 
 
-def input_extents(name: str) -> tuple[int, int]:
-    """Side in pixels of the images a model was made for, and of a photo's shorter side before the centre is cropped.
+def preprocessing(name: str) -> Preprocessing:
+    """How a model wants its photos.
 
     Raises:
         LayerError: if there is no model of that name.
     """
-    return _entry(name).size, _entry(name).resize
+    return _entry(name).preprocessing
 
 
 def build(name: str, *, num_classes: int | None = None, dtype: Any = jnp.float32) -> nn.Module:
@@ -129,7 +131,7 @@ def load(
         weights = entry.weights or hub.fetch(name)
     state = None if isinstance(weights, str) and weights == "untrained" else weight_files.read(weights)
     if num_classes is None:
-        num_classes = (class_count(state) if state is not None else None) or len(entry.classes())
+        num_classes = (class_count(state, name) if state is not None else None) or len(entry.classes())
     module = build(name, num_classes=num_classes, dtype=dtype)
     template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     variables = untrained(template, seed) if state is None else from_torchvision(template, state, name)
@@ -137,12 +139,10 @@ def load(
         name=name,
         apply=_checked(module),
         variables=variables,
-        preprocess=partial(photos.preprocess, size=entry.size, resize=entry.resize),
+        preprocess=entry.preprocessing,
         labels=_labels(entry, None if state is None else weights, num_classes),
         layers=module.layers,
         trained=state is not None,
-        size=entry.size,
-        resize=entry.resize,
     )
 
 

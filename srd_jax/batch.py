@@ -41,8 +41,7 @@ def filled(batch: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:
 
 def normalised(model: "Network", images: UInt8[np.ndarray, "N H W 3"]) -> Float32[np.ndarray, "N H W 3"]:
     """The network input for images that have the model's size."""
-    size = images.shape[1]
-    return np.stack([model.preprocess(image, size=size, resize=size) for image in images])
+    return model.preprocess.normalise(images)
 
 
 def check_logits(logits: Float[np.ndarray, "..."], model: str) -> None:

@@ -1,7 +1,6 @@
 """``srd batch``: maps of every image of a folder, a list or a data set, into one store that survives a kill."""
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -113,8 +112,7 @@ def batch(
             tell(progress, what_is_left_out(images))
         check = checked(writer, images, mended, progress)
         began = time.monotonic()
-        prepare = partial(net.preprocess, size=side, resize=round(side * net.resize / net.size))
-        found = chunks.chunks(images, check.missing, batch, size=side, prepare=prepare)
+        found = chunks.chunks(images, check.missing, batch, size=side, prepare=net.preprocess.at(side))
         left = sum(min(batch, len(images) - index * batch) for index in check.missing)
         task = progress.add_task("Explaining", total=left)
         for chunk in explaining.explained(net, classes, method, options, found, writer):

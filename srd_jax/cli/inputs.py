@@ -47,7 +47,7 @@ def outline(name: str, size: int | None = None) -> Outline:
         ShapeError: it cannot take images so small.
     """
     module = models.build(name)
-    size = size or models.input_extents(name)[0]
+    size = size or models.preprocessing(name).size
     if size < module.min_extent:
         raise ShapeError(f"{name} needs images of at least {module.min_extent} pixels a side, not {size}")
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)

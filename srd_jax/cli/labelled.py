@@ -54,9 +54,11 @@ def from_data(
     source = data.open_source(name, split, data_dir=data_dir, manual_dir=manual_dir)
     check_classes(model, name, source.labels)
     total = len(source) if count is None else min(count, len(source))
-    size = size or model.size
-    resize = round(size * model.resize / model.size)
-    found = data.batches(source, batch, size=size, resize=resize, stop=total, labelled=not unlabelled)
+    shown = model.preprocess.at(size)
+    found = data.batches(
+        source, batch, size=shown.size, resize=shown.resize, resample=shown.resample, stop=total,
+        labelled=not unlabelled,
+    )  # fmt: skip
     return found, total
 
 

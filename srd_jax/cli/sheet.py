@@ -38,14 +38,11 @@ def draw_sheet(out: Path, images: "Images", net: "Network", count: int, side: in
     found = open_maps(out)
     done = (found.status[:] == DONE).nonzero()[0]
     chosen = done[np.linspace(0, len(done) - 1, min(count, len(done))).round().astype(int)]
-    resize = round(side * net.resize / net.size)
+    shown = net.preprocess.at(side)
     names = [net.labels[each] if isinstance(each, int) else each for each in found.run["targets"]]
     maps = found.maps[chosen].astype(np.float32)
     figure = draw_contact_sheet(
-        [
-            photos.crop(photos.decoded(images.read(int(place))[0], images.ids[place]), size=side, resize=resize)
-            for place in chosen
-        ],
+        [shown.crop(photos.decoded(images.read(int(place))[0], images.ids[place])) for place in chosen],
         {name: list(maps[:, k]) for k, name in enumerate(names)},
         captions=[net.labels[each] for each in found.predicted[chosen]],
         title=f"{len(chosen)} of {len(images)} images",

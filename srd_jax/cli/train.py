@@ -57,7 +57,7 @@ def train(
         from srd_jax.training import Recipe  # noqa: PLC0415
         from srd_jax.training import train as run  # noqa: PLC0415
 
-    size, resize = models.input_extents(model)
+    shown = models.preprocessing(model)
     if not models.can_train(model):
         able = [name for name in models.names() if models.can_train(name)]
         raise SRDError(f"{model} has no training mode; there are {', '.join(able)}")
@@ -72,7 +72,7 @@ def train(
         "mixup": mixup,
         "seed": seed,
     }
-    recipe = _recipe(Recipe(), size, {name: value for name, value in changes.items() if value is not None})
+    recipe = _recipe(Recipe(), shown.size, {name: value for name, value in changes.items() if value is not None})
     images = open_source(data, split, data_dir=data_dir, manual_dir=manual_dir)
     held_out = open_source(data, validation, data_dir=data_dir, manual_dir=manual_dir)
     module = models.build(model, num_classes=len(images.labels))
@@ -84,7 +84,15 @@ def train(
             progress.update(task, completed=done, total=total, description=f"Training{known}")
 
         weights = run(
-            module, recipe, images, held_out, out, resize=resize, checkpoints=checkpoints, resume=resume, report=report
+            module,
+            recipe,
+            images,
+            held_out,
+            out,
+            resize=shown.resize,
+            checkpoints=checkpoints,
+            resume=resume,
+            report=report,
         )
     line(str(weights))
 

@@ -26,6 +26,7 @@ def batches(
     *,
     size: int,
     resize: int,
+    resample: photos.Resample = "bilinear",
     start: int = 0,
     stop: int | None = None,
     labelled: bool = False,
@@ -37,6 +38,7 @@ def batches(
         batch: how many at a time.
         size: side of the centre crop in pixels.
         resize: length of the shorter side before it.
+        resample: the filter that images are resized with.
         start: place of the first image.
         stop: place after the last image; by default the end.
         labelled: leave out the images whose class is unknown.
@@ -49,7 +51,7 @@ def batches(
     wanted = grain.MapDataset.source(source)[start:stop]
     if labelled:
         wanted = wanted.filter(lambda example: example.label >= 0)
-    examples = wanted.map(lambda each: _evaluated(source, each, size, resize))
+    examples = wanted.map(lambda each: _evaluated(source, each, size, resize, resample))
     pending: list[tuple[np.ndarray, Example, np.ndarray]] = []
     nothing = True
     for item in ahead(examples, batch):
@@ -136,11 +138,13 @@ def _decoded(source: Source, example: Example) -> Image.Image:
     return photos.decoded(example.encoded, f"{source.name}: {example.name}")
 
 
-def _evaluated(source: Source, example: Example, size: int, resize: int) -> tuple[np.ndarray, Example, np.ndarray]:
+def _evaluated(
+    source: Source, example: Example, size: int, resize: int, resample: photos.Resample
+) -> tuple[np.ndarray, Example, np.ndarray]:
     """The centre crop, and the object's box in its pixels."""
     image = _decoded(source, example)
     width, height = image.size
-    crop = photos.crop(image, size=size, resize=resize)
+    crop = photos.crop(image, size=size, resize=resize, resample=resample)
     scale = resize / min(width, height)
     offset = np.array([(int(height * scale) - size) / 2, (int(width * scale) - size) / 2], np.float32)
     corners = example.box.reshape(2, 2) * np.array([height * scale, width * scale], np.float32) - offset

@@ -1,7 +1,7 @@
 """Photos explained one after the other: read, mapped for the classes asked for, drawn and written."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from srd_jax.batch import check_logits
 from srd_jax.drawing.pictures import draw_explanation, write_png
 from srd_jax.evaluation.report import UNTRAINED
 from srd_jax.files import replacing, slug, unique_stems
-from srd_jax.models import crop, input_extents, photos, sample_photo
+from srd_jax.models import photos, preprocessing, sample_photo
 from srd_jax.models.ranks import Rank
 
 if TYPE_CHECKING:
@@ -128,20 +128,18 @@ def read_photo(file: PhotoFile, model: str, size: int) -> PhotoCrop:
         ImageError: it cannot be read.
         ShapeError: it has no pixels.
     """
-    own, shorter = input_extents(model)
-    resize = round(size * shorter / own)
+    shown = preprocessing(model).at(size)
     enlarge = max(1, _SHARP // size)
     image = file.source
     if isinstance(image, Path):
         image = photos.decoded(photos.read(image), file.name)
-    sharp = crop(image, size=enlarge * size, resize=enlarge * resize)
-    return PhotoCrop(file.name, file.stem, crop(image, size=size, resize=resize), sharp)
+    sharp = replace(shown, size=enlarge * size, resize=enlarge * shown.resize).crop(image)
+    return PhotoCrop(file.name, file.stem, shown.crop(image), sharp)
 
 
 def pixels_of(net: "models.Network", crops: Sequence[PhotoCrop]) -> Float32[np.ndarray, "N H W 3"]:
     """The normalised network input for photos: (N, H, W, 3)."""
-    size = crops[0].crop.shape[0]
-    return np.stack([net.preprocess(photo.crop, size=size, resize=size) for photo in crops])
+    return net.preprocess.normalise(np.stack([photo.crop for photo in crops]))
 
 
 def explain_photos(

@@ -207,8 +207,7 @@ def report(
         "costs": {name: _record(cost, batch) for name, cost in costs.items()}, **more,
     }  # fmt: skip
     headings: tuple[str, ...] = (
-        "", "Seconds", "Quartiles", "Forward passes", "Images/s", "Temporary MiB", "Result MiB", "Trace s", "Compile s",
-        "Lines", "Peak MiB",
+        "", "Seconds", "Quartiles", "Forward passes", "Images/s", "Temporary MiB", "Trace s", "Compile s", "Peak MiB",
     )  # fmt: skip
     rows = [_row(name, cost, batch) for name, cost in costs.items()]
     if all(cost.peak_bytes is None for cost in costs.values()):
@@ -231,10 +230,8 @@ def _row(name: str, cost: Cost, batch: int) -> tuple[str, ...]:
         f"{cost.spread('ratios')[0]:.2f}",
         f"{batch / median:.3g}",
         mebibytes(cost.temporary_bytes),
-        mebibytes(cost.output_bytes),
         f"{cost.trace_seconds:.2f}",
         f"{cost.compile_seconds:.2f}",
-        f"{cost.lines:,}",
         mebibytes(cost.peak_bytes),
     )
 

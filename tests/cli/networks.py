@@ -1,6 +1,5 @@
 """Models that are quick to compile, in place of those that commands load."""
 
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,8 +20,8 @@ def network(classes, scale=1.0):
         return scale * (images.mean((1, 2)) @ variables["params"]["kernel"])
 
     return SimpleNamespace(
-        name="small", labels=labels, layers=(), trained=True, size=64, resize=64, apply=apply,
-        variables={"params": {"kernel": kernel}}, preprocess=partial(photos.preprocess, size=64, resize=64),
+        name="small", labels=labels, layers=(), trained=True, size=64, apply=apply,
+        variables={"params": {"kernel": kernel}}, preprocess=photos.Preprocessing(64, 64),
     )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -42,10 +41,9 @@ NET = SimpleNamespace(
     labels=tuple(f"class {i}" for i in range(200)),
     trained=False,
     size=64,
-    resize=64,
     apply=NETWORK.apply,
     variables=NETWORK.init(jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 3))),
-    preprocess=partial(photos.preprocess, size=64, resize=64),
+    preprocess=photos.Preprocessing(64, 64),
 )
 
 
@@ -87,7 +85,7 @@ def small(monkeypatch):
 
 
 def inputs_of(folder, names, net=NET):
-    return np.stack([net.preprocess(folder / name, size=SIZE, resize=SIZE) for name in names])
+    return np.stack([net.preprocess.at(SIZE)(folder / name) for name in names])
 
 
 @pytest.mark.slow
@@ -151,7 +149,7 @@ def test_the_true_labels_of_a_data_set(small_set, source, tmp_path):
     np.testing.assert_array_equal(found.targets[:, 0], [example.label for example in examples])
     assert found.run["targets"] == ["label"]
     assert found.ids[5] == "validation:5"
-    x = np.stack([NET.preprocess(photos.decoded(e.encoded, ""), size=SIZE, resize=SIZE) for e in examples])
+    x = np.stack([NET.preprocess.at(SIZE)(photos.decoded(e.encoded, "")) for e in examples])
     expected = srd.explain(NET.apply, head="gradcam")(NET.variables, x, found.targets[:, 0])
     np.testing.assert_allclose(found.maps[:, 0], expected, atol=1e-5)
 

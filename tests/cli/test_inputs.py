@@ -15,7 +15,7 @@ def test_an_outline_has_the_layers_of_the_model_and_no_values():
     layers = layers_of(found)
     assert [layer.name for layer in layers][-1] == "layer4.1.relu2"
     assert layers[-1].grid == (2, 2)
-    assert outline("tiny_resnet").images.shape[1] == models.input_extents("tiny_resnet")[0]
+    assert outline("tiny_resnet").images.shape[1] == models.preprocessing("tiny_resnet").size
 
 
 def test_an_outline_is_not_smaller_than_the_model_allows():

@@ -2,7 +2,6 @@
 
 import io
 import json
-from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -40,10 +39,9 @@ NET = SimpleNamespace(
     layers=("hidden",),
     trained=True,
     size=SIZE,
-    resize=SIZE,
     apply=NETWORK.apply,
     variables=NETWORK.init(jax.random.key(1), jnp.zeros((1, SIZE, SIZE, 3))),
-    preprocess=partial(photos.preprocess, size=SIZE, resize=SIZE),
+    preprocess=photos.Preprocessing(SIZE, SIZE),
 )
 COMMANDS = {
     "pointing": ["pointing", "--data", "birds", "--batch", "2", "--out", "OUT"],

@@ -9,6 +9,7 @@ from PIL import Image
 
 import srd_jax as srd
 from srd_jax.evaluation.photos import Asked, explain_photos, photo_files, predictions, read_photo, write_explanation
+from srd_jax.models.photos import Preprocessing
 from srd_jax.models.ranks import Rank
 
 WEIGHTS = jax.random.normal(jax.random.key(0), (3, 4))
@@ -20,7 +21,7 @@ def network(weights, x):
 
 NET = SimpleNamespace(
     name="small", labels=("owl", "cat", "dog", "cup, mug"), trained=True, apply=network, variables=WEIGHTS,
-    preprocess=lambda image, size, resize: image.astype(np.float32) / 128 - 1,
+    preprocess=Preprocessing(16, 16, (0.5,) * 3, (0.5,) * 3),
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def test_classes_and_ranks(crops, method, options, tmp_path):
     asked = Asked(method, options, "own")
     results = list(explain_photos(NET, crops, [3, Rank(1)], asked, batch=2))
     assert len(results) == 2
-    x = np.stack([NET.preprocess(photo.crop, 16, 16) for photo in crops])
+    x = np.stack([NET.preprocess(photo.crop) for photo in crops])
     logits = np.asarray(network(WEIGHTS, x))
     for row, result in enumerate(results):
         np.testing.assert_allclose(result.logits, logits[row], rtol=1e-5)

@@ -39,9 +39,7 @@ def test_every_answer_is_counted_once_an_image(played):
 
 
 def test_hits_are_those_of_the_maps_own_peaks(net, batches, played):
-    images = np.stack(
-        [net.preprocess(image, size=SIDE, resize=SIDE) for image in np.concatenate([b.images for b in batches])]
-    )
+    images = np.stack([net.preprocess.normalise(image) for image in np.concatenate([b.images for b in batches])])
     labels = np.concatenate([b.labels for b in batches])
 
     def own(x):

@@ -28,8 +28,8 @@ MOST = 2**24  # bytes that reading a file of a few thousand may take
 
 def read(path):
     state = weight_files.read(path)
-    class_count(state)
-    from_torchvision(TEMPLATE, state, "small")
+    class_count(state, "vgg11")
+    from_torchvision(TEMPLATE, state, "vgg11")
 
 
 def message(function, source):

@@ -14,6 +14,7 @@ import srd_jax as srd
 from srd_jax import models
 from srd_jax.models import families
 from srd_jax.models.family import Entry, Family
+from srd_jax.models.photos import Preprocessing
 
 
 class Net(nn.Module):
@@ -33,7 +34,7 @@ class Net(nn.Module):
 
 
 FAMILY = Family(
-    entries={"net4": Entry(partial(Net, 4), lambda: ("owl", "cat", "dog"), 4, 5)},
+    entries={"net4": Entry(partial(Net, 4), lambda: ("owl", "cat", "dog"), Preprocessing(4, 5))},
     head="top.weight",
     repository="someone/{name}",
     renamed={"first.": "stem."},
@@ -49,7 +50,7 @@ def _registered(monkeypatch):
 def test_it_is_listed_built_and_described():
     assert models.names()[-1] == "net4"
     assert models.weights_source("net4") == "hf.co/someone/net4"
-    assert models.input_extents("net4") == (4, 5)
+    assert models.preprocessing("net4") == Preprocessing(4, 5)
     assert not models.can_train("net4")
     assert models.can_train("resnet18")
     with pytest.raises(srd.LayerError, match="did you mean 'net4'"):

@@ -37,7 +37,7 @@ def test_it_is_a_trained_model_of_200_classes(net, card):
     assert net.trained
     assert net.labels == models.labels.tiny_imagenet_labels()
     assert models.weight_files.class_names(tiny.WEIGHTS) == net.labels
-    assert (net.size, net.resize) == (64, 64)
+    assert (net.size, net.preprocess.resize) == (64, 64)
     assert card["metrics"]["validation_top1"] > 0.4
     assert card["recipe"]["data"] == "tiny_imagenet200 train"
 

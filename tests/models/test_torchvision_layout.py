@@ -19,12 +19,12 @@ def test_torchvision_name(path, name):
 
 
 def test_own_name():
-    assert layout.own_name("pre_logits.fc1.weight") == "classifier.0.weight"
-    assert layout.own_name("pre_logits.fc2.bias") == "classifier.3.bias"
-    assert layout.own_name("head.fc.weight") == "classifier.6.weight"
-    assert layout.own_name("features.0.weight") == "features.0.weight"
-    assert layout.own_name("model.module._orig_mod.layer1.0.conv1.weight") == "layer1.0.conv1.weight"
-    assert layout.own_name("backbone.head.fc.bias") == "classifier.6.bias"
+    assert layout.own_name("pre_logits.fc1.weight", "vgg16") == "classifier.0.weight"
+    assert layout.own_name("pre_logits.fc2.bias", "vgg16") == "classifier.3.bias"
+    assert layout.own_name("head.fc.weight", "vgg16") == "classifier.6.weight"
+    assert layout.own_name("features.0.weight", "vgg16") == "features.0.weight"
+    assert layout.own_name("model.module._orig_mod.layer1.0.conv1.weight", "resnet18") == "layer1.0.conv1.weight"
+    assert layout.own_name("backbone.head.fc.bias", "vgg16") == "classifier.6.bias"
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,12 @@ def test_to_torchvision_and_back(module, template):
     variables = untrained(template(module), seed=3)
     state = to_torchvision(variables)
     assert all(array.flags.c_contiguous for array in state.values())
-    leaves_equal(from_torchvision(template(module), state, "small"), variables)
+    leaves_equal(from_torchvision(template(module), state, "vgg11"), variables)
 
 
 def test_the_callers_arrays_are_copied(small):
     shapes, state = small
-    variables = from_torchvision(shapes, state, "small")
+    variables = from_torchvision(shapes, state, "vgg11")
     before = np.array(variables["params"]["classifier"]["6"]["bias"])
     for array in state.values():
         array[...] = 9
@@ -54,7 +54,7 @@ def test_the_callers_arrays_are_copied(small):
 
 def test_num_batches_tracked_is_ignored(small):
     shapes, state = small
-    from_torchvision(shapes, state | {"features.1.num_batches_tracked": np.int64(7)}, "small")
+    from_torchvision(shapes, state | {"features.1.num_batches_tracked": np.int64(7)}, "vgg11")
 
 
 def test_timms_names_and_convolutional_kernels(small):
@@ -64,11 +64,11 @@ def test_timms_names_and_convolutional_kernels(small):
     for name, array in state.items():
         module, kind = name.rsplit(".", 1)
         timm[f"{names.get(module, module)}.{kind}"] = array
-    as_dense = from_torchvision(shapes, timm, "small")
+    as_dense = from_torchvision(shapes, timm, "vgg11")
     timm["pre_logits.fc1.weight"] = timm["pre_logits.fc1.weight"].reshape(5, 2, 7, 7)
     timm["pre_logits.fc2.weight"] = timm["pre_logits.fc2.weight"].reshape(5, 5, 1, 1)
-    as_convolutions = from_torchvision(shapes, timm, "small")
-    expected = from_torchvision(shapes, state, "small")
+    as_convolutions = from_torchvision(shapes, timm, "vgg11")
+    expected = from_torchvision(shapes, state, "vgg11")
     leaves_equal(as_dense, expected)
     leaves_equal(as_convolutions, expected)
 
@@ -76,7 +76,7 @@ def test_timms_names_and_convolutional_kernels(small):
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, jnp.bfloat16])
 def test_other_float_types_become_float32(small, dtype):
     shapes, state = small
-    variables = from_torchvision(shapes, {name: array.astype(dtype) for name, array in state.items()}, "small")
+    variables = from_torchvision(shapes, {name: array.astype(dtype) for name, array in state.items()}, "vgg11")
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
 
 
@@ -113,21 +113,21 @@ def test_everything_wrong_is_in_one_error(small):
 def test_names_within_wrappers(small, prefix):
     shapes, state = small
     wrapped = {prefix + name: array for name, array in state.items()} | {f"{prefix}n_averaged": np.int64(1)}
-    leaves_equal(from_torchvision(shapes, wrapped, "small"), from_torchvision(shapes, state, "small"))
-    assert class_count(wrapped) == 3
+    leaves_equal(from_torchvision(shapes, wrapped, "vgg11"), from_torchvision(shapes, state, "vgg11"))
+    assert class_count(wrapped, "resnet18") == 3
 
 
 def test_wrappers_within_names_and_around_some(small):
     shapes, state = small
     inner = {name.replace("features.0", "backbone.features._orig_mod.0"): array for name, array in state.items()}
-    leaves_equal(from_torchvision(shapes, inner, "small"), from_torchvision(shapes, state, "small"))
+    leaves_equal(from_torchvision(shapes, inner, "vgg11"), from_torchvision(shapes, state, "vgg11"))
 
 
 def test_two_sets_of_weights_are_told_apart(small):
     shapes, state = small
     both = state | {f"model.{name}": array for name, array in state.items()}
     with pytest.raises(WeightsError, match=r"given twice: features\.0\.weight and model\.features\.0\.weight"):
-        from_torchvision(shapes, both, "small")
+        from_torchvision(shapes, both, "vgg11")
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_two_sets_of_weights_are_told_apart(small):
 def test_what_is_no_array_of_numbers(small, value, reason):
     shapes, state = small
     with pytest.raises(WeightsError, match="1 problem ") as caught:
-        from_torchvision(shapes, state | {"classifier.6.bias": value}, "small")
+        from_torchvision(shapes, state | {"classifier.6.bias": value}, "vgg11")
     assert f"not an array of numbers: classifier.6.bias ({reason}" in str(caught.value)
 
 
 def test_a_head_that_repeats_one_number_fills_no_memory(template):
     wide = np.broadcast_to(np.float32(1), (2**40, 512))
-    assert class_count({"fc.weight": wide}) == 2**40
+    assert class_count({"fc.weight": wide}, "resnet18") == 2**40
     with pytest.raises(WeightsError, match=r"not an array of numbers: fc\.weight \(562949953421312 numbers"):
         load("resnet18", {"fc.weight": wide})
 
@@ -166,14 +166,14 @@ def test_a_number_too_large_for_float32(small):
     shapes, state = small
     state["classifier.6.bias"] = np.array([1, 1e300, 2])
     with pytest.raises(WeightsError, match=r"not finite: classifier\.6\.bias"):
-        from_torchvision(shapes, state, "small")
+        from_torchvision(shapes, state, "vgg11")
 
 
 def test_a_message_is_short_whatever_the_names(small):
     shapes, state = small
     odd = {"x" * 10**6: 1, "two\nlines": 2, **{f"name {i}": i for i in range(1000)}}
     with pytest.raises(WeightsError, match="1002 problems") as caught:
-        from_torchvision(shapes, state | odd, "small")
+        from_torchvision(shapes, state | odd, "vgg11")
     assert len(str(caught.value)) < 5000
     assert "two\\nlines" in str(caught.value)
     assert str(caught.value).endswith("and 962 more")
@@ -184,13 +184,15 @@ def test_a_resnets_weights_do_not_fit_another(resnet18_state, template):
         from_torchvision(template(build("resnet34")), resnet18_state, "resnet34")
 
 
-@pytest.mark.parametrize("name", ["fc.weight", "classifier.6.weight", "head.fc.weight"])
-def test_class_count(name):
-    assert class_count({"conv1.weight": np.zeros((8, 3, 1, 1)), name: np.zeros((17, 4))}) == 17
+@pytest.mark.parametrize(
+    ("name", "model"), [("fc.weight", "resnet18"), ("classifier.6.weight", "vgg16"), ("head.fc.weight", "vgg16")]
+)
+def test_class_count(name, model):
+    assert class_count({"conv1.weight": np.zeros((8, 3, 1, 1)), name: np.zeros((17, 4))}, model) == 17
 
 
 def test_class_count_without_a_head():
-    assert class_count({"conv1.weight": np.zeros((8, 3, 1, 1)), "fc.weight": 3}) is None
+    assert class_count({"conv1.weight": np.zeros((8, 3, 1, 1)), "fc.weight": 3}, "resnet18") is None
 
 
 def test_untrained_depends_on_the_seed_alone(template):
@@ -221,4 +223,4 @@ def test_an_expanded_tensor_fills_no_memory(small, tmp_path):
     for narrow in (torch.float8_e4m3fn, torch.float4_e2m1fn_x2, torch.bool, torch.complex64):
         odd = torch.zeros(24, dtype=torch.uint8).view(narrow)[:3]
         with pytest.raises(WeightsError, match=r"1 problem [^*]*not an array of numbers: classifier\.6\.bias"):
-            from_torchvision(shapes, state | {"classifier.6.bias": odd}, "small")
+            from_torchvision(shapes, state | {"classifier.6.bias": odd}, "vgg11")

@@ -47,11 +47,11 @@ def test_a_model_holds_what_it_takes(net):
 
 
 def test_its_repr_is_short(net):
-    assert repr(net) == "Network(name='resnet18', trained=True, size=224, resize=256)"
+    assert repr(net) == "Network(name='resnet18', trained=True)"
 
 
 def test_a_photo_goes_all_the_way(net):
-    image = net.preprocess(models.sample_photo(), size=64, resize=72)
+    image = net.preprocess.at(64)(models.sample_photo())
     logits = jax.jit(net.apply)(net.variables, image[None])
     assert logits.shape == (1, 1000)
     assert logits.dtype == jnp.float32
