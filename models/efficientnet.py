@@ -139,7 +139,7 @@ class MBConv(nn.Module):
         x = style.convolution(wide, self.kernel, self.stride, "conv_dw", groups=wide)(x)
         x = checkpoint_name(act(style.norm(next(norms))(x)), f"{self.name}.{next(acts)}")
         if style.squeeze:
-            x = Excitation(before // 4, style.dtype, name="se")(x)
+            x = Excitation(before // 4, style.dtype, name="se")(jnp.asarray(x))
         project = "conv_pwl" if self.expansion > 1 else "conv_pw"
         x = style.norm(next(norms))(style.convolution(self.channels, 1, 1, project)(x))
         if self.stride == 1 and before == self.channels:
@@ -224,7 +224,7 @@ def renamed(blocks: tuple[int, ...]) -> Mapping[str, str]:
             if stage.expansion > 1:
                 parts |= {"_expand_conv.": "conv_pw.", "_bn0.": "bn1.", "_bn1.": "bn2."}
                 parts |= {"_project_conv.": "conv_pwl.", "_bn2.": "bn3."}
-                convolutions = ("conv_pw.", "conv_dw.", "", "conv_pwl.")
+                convolutions: tuple[str, ...] = ("conv_pw.", "conv_dw.", "", "conv_pwl.")
             else:
                 parts |= {"_bn1.": "bn1.", "_project_conv.": "conv_pw.", "_bn2.": "bn2."}
                 convolutions = ("conv_dw.", "", "conv_pw.")
@@ -263,8 +263,12 @@ FAMILY = Family(
             "efficientnet_lite0": _lite("tf_efficientnet_lite0.in1k", 224, 256, WEIGHTS),
             "efficientnet_lite1": _lite("tf_efficientnet_lite1.in1k", 240, 272, depth=1.1),
             "efficientnet_lite2": _lite("tf_efficientnet_lite2.in1k", 260, 292, width=1.1, depth=1.2),
-            "efficientnet_lite3": _lite("tf_efficientnet_lite3.in1k", 300, 331, resample="bilinear", width=1.2, depth=1.4),
-            "efficientnet_lite4": _lite("tf_efficientnet_lite4.in1k", 380, 413, resample="bilinear", width=1.4, depth=1.8),
+            "efficientnet_lite3": _lite(
+                "tf_efficientnet_lite3.in1k", 300, 331, resample="bilinear", width=1.2, depth=1.4
+            ),
+            "efficientnet_lite4": _lite(
+                "tf_efficientnet_lite4.in1k", 380, 413, resample="bilinear", width=1.4, depth=1.8
+            ),
             "efficientnet_b0": _entry("efficientnet_b0.ra_in1k", 224, 256),
             "efficientnet_b1": _entry("efficientnet_b1.ft_in1k", 224, 256, depth=1.1),
             "efficientnet_b2": _entry("efficientnet_b2.ra_in1k", 256, 292, width=1.1, depth=1.2),

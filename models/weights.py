@@ -92,14 +92,14 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
             problems.append(f"not finite: {given}")
         elif not problems and not missing:  # once something is wrong, only look for what else is
             # a copy, as JAX on a CPU may otherwise share memory that the caller goes on to change
-            variables[path] = jnp.array(layout.from_torchvision(name, fitted))
+            variables[path] = np.array(layout.from_torchvision(name, fitted), order="C")
 
     problems += missing
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise WeightsError(f"{count} with the weights for {model}:\n  " + "\n  ".join(problems[:_SHOWN] + more))
-    return traverse_util.unflatten_dict(variables)
+    return traverse_util.unflatten_dict(jax.device_put(variables))
 
 
 def _is_tensor(value: Any) -> bool:

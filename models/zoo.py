@@ -17,6 +17,7 @@ from srd_jax.messages import did_you_mean, shortened
 from . import hub, weight_files
 from .families import entries, family_of
 from .family import Entry
+from .labels import imagenet_labels
 from .photos import Preprocessing
 from .weights import Variables, class_count, from_torchvision, untrained
 
@@ -114,8 +115,8 @@ def load(
 
     Args:
         name: one of `names()`.
-        weights: None for the trained weights, which come with the package (``tiny_resnet``) or are torchvision's
-            ImageNet weights from the Hugging Face hub (downloaded once, then cached); "untrained" for random ones;
+        weights: None for the trained weights, which come with the package (``efficientnet_lite0``, ``tiny_resnet``) or
+            are ImageNet weights from the Hugging Face hub (downloaded once, then cached); "untrained" for random ones;
             else a mapping of torchvision's or timm's parameter names to arrays, or the path of a .safetensors file or
             of a PyTorch checkpoint; what training scripts put around either is taken off.
         seed: of the random weights.
@@ -133,7 +134,7 @@ def load(
     if num_classes is None:
         num_classes = (class_count(state, name) if state is not None else None) or len(entry.classes())
     module = build(name, num_classes=num_classes, dtype=dtype)
-    template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    template = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
     variables = untrained(template, seed) if state is None else from_torchvision(template, state, name)
     return Network(
         name=name,
@@ -164,7 +165,7 @@ def _labels(entry: Entry, weights: Any, num_classes: int) -> tuple[str, ...]:
     if named and len(named) != num_classes:
         raise WeightsError(f"{shortened(weights)} has {len(named)} class names for {num_classes} classes.")
     # weights without names that others have trained may be of any data set with as many classes
-    public = entry.classes() if weights is None or entry.weights is None else ()
+    public = entry.classes() if weights is None or entry.weights is None or entry.classes is imagenet_labels else ()
     labels = named or public
     return labels if len(labels) == num_classes else tuple(f"class {i}" for i in range(num_classes))
 

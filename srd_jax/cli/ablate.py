@@ -10,6 +10,7 @@ from srd_jax.files import check_folder
 from .options import (
     MOST_AT_ONCE,
     Bias,
+    Cache,
     Contrast,
     Count,
     DataDir,
@@ -56,6 +57,7 @@ def ablate(
     size: Size = None,
     batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time.")] = 16,
     out: Out = Path("srd-out"),
+    cache: Cache = True,
 ) -> None:
     """Turn off each of the method's choices by itself: vectors, the value before the activation, recursion.
 
@@ -69,6 +71,7 @@ def ablate(
     from srd_jax.evaluation import ablation  # noqa: PLC0415
     from srd_jax.evaluation.report import Subject  # noqa: PLC0415
 
+    from .caching import keep_programs  # noqa: PLC0415
     from .inputs import load_model, outline, weights_label  # noqa: PLC0415
     from .labelled import from_data, from_photos  # noqa: PLC0415
     from .methods import chosen, given  # noqa: PLC0415
@@ -76,6 +79,7 @@ def ablate(
 
     options = given(method, contrast=contrast, bias=bias, head=head)
     settings = ablation.settings_of(chosen(method)) if method else ablation.SETTINGS
+    keep_programs(cache=cache)
     net = load_model(model, weights)
     if data is None:
         batches, total = from_photos(images, outline(model, size), batch)

@@ -9,7 +9,7 @@ import typer
 from srd_jax.errors import LayerError, SRDError
 from srd_jax.files import check_folder
 
-from .options import MOST_AT_ONCE, Count, DataDir, ManualDir, ModelName, Out, Photos, Size, Split, Weights
+from .options import MOST_AT_ONCE, Cache, Count, DataDir, ManualDir, ModelName, Out, Photos, Size, Split, Weights
 from .terminal import progress_bar
 
 __all__ = ["apop"]
@@ -40,6 +40,7 @@ def apop(
     size: Size = None,
     batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time.")] = 32,
     out: Out = Path("srd-out"),
+    cache: Cache = True,
 ) -> None:
     """Predict from activation patterns alone: accuracy by layer, and for probes through the whole network.
 
@@ -54,10 +55,12 @@ def apop(
     from srd_jax.evaluation import patterns  # noqa: PLC0415
     from srd_jax.evaluation.report import Subject  # noqa: PLC0415
 
+    from .caching import keep_programs  # noqa: PLC0415
     from .inputs import load_model, outline, weights_label  # noqa: PLC0415
     from .labelled import from_data, from_photos  # noqa: PLC0415
     from .reports import show_report  # noqa: PLC0415
 
+    keep_programs(cache=cache)
     net = load_model(model, weights)
     if len(net.labels) == 1:
         raise SRDError(f"{net.name} has one logit, and so no class to predict among others")

@@ -1,5 +1,6 @@
 """The commands together, and how errors end: in one line on stderr and exit code 2."""
 
+import gc
 import logging
 import os
 import sys
@@ -20,6 +21,7 @@ from .terminal import one_line
 __all__ = ["app", "main"]
 
 _WRONG, _INTERRUPTED = 2, 130
+_GARBAGE = 100_000  # new objects before Python looks for some: tracing makes many, and they stay
 # the base of all usage errors, which Typer exports under no name of its own
 _UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 
@@ -103,10 +105,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # an encoding without some character must not cost the results
+    gc.set_threshold(_GARBAGE)
     try:
         app(prog_name="srd")
     finally:
         _discard_unprintable()
+        gc.freeze()  # the process ends: nothing that is left is worth looking through
 
 
 def _discard_unprintable() -> None:

@@ -13,8 +13,10 @@ from srd_jax.files import check_folder
 from .extras import needing
 from .findings import checked, tell, tell_unreadable, what_is_left_out
 from .options import (
+    DEFAULT_MODEL,
     MOST_AT_ONCE,
     Bias,
+    Cache,
     Contrast,
     DataDir,
     Head,
@@ -46,7 +48,7 @@ def batch(
     split: Split = "validation",
     data_dir: DataDir = None,
     manual_dir: ManualDir = None,
-    model: ModelName = "tiny_resnet",
+    model: ModelName = DEFAULT_MODEL,
     weights: Weights = None,
     target: TargetOrLabel = None,
     method: Method = "srd",
@@ -69,6 +71,7 @@ def batch(
     show: Annotated[
         int, typer.Option(min=0, max=_SHOWN_AT_MOST, help="How many maps to draw beside their images as sheet.png.")
     ] = 0,
+    cache: Cache = True,
 ) -> None:
     """Explain every image of a folder, a list or a data set; `srd_jax.data.open_maps` reads the result."""
     import jax  # noqa: PLC0415
@@ -78,6 +81,7 @@ def batch(
         from srd_jax.data.images import open_images  # noqa: PLC0415
     from srd_jax.models.ranks import Rank, parse  # noqa: PLC0415
 
+    from .caching import keep_programs  # noqa: PLC0415
     from .inputs import load_model, outline  # noqa: PLC0415
     from .labelled import LABEL, classes_to_explain, only_labelled  # noqa: PLC0415
     from .methods import given  # noqa: PLC0415
@@ -89,6 +93,7 @@ def batch(
     wanted = parse(target or ["top1"])
     side = outline(model, size).images.shape[1]
     images = open_images(source, split, out, data_dir=data_dir, manual_dir=manual_dir)
+    keep_programs(cache=cache)
     net = load_model(model, weights)
     classes = classes_to_explain(wanted, net, images)
     if LABEL in wanted:

@@ -7,7 +7,7 @@ import typer
 
 from srd_jax.files import check_folder
 
-from .options import MOST_AT_ONCE, Bias, Methods, ModelName, Out, Size
+from .options import DEFAULT_MODEL, MOST_AT_ONCE, Bias, Methods, ModelName, Out, Size
 from .terminal import progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 def bench(
     *,
-    model: ModelName = "tiny_resnet",
+    model: ModelName = DEFAULT_MODEL,
     batch: Annotated[int, typer.Option("--batch", "-b", min=1, max=MOST_AT_ONCE, help="Images at once.")] = 8,
     size: Size = None,
     dtype: Annotated[Dtype, typer.Option(help="In which the model computes.")] = "float32",

@@ -10,7 +10,7 @@ from srd_jax.errors import LayerError
 from srd_jax.files import check_folder, replacing
 from srd_jax.messages import did_you_mean
 
-from .options import At, Bias, ModelName, Out, Size, Weights
+from .options import DEFAULT_MODEL, At, Bias, Cache, ModelName, Out, Size, Weights
 from .terminal import extents, line, waiting
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ def erf(
         ),
     ] = None,
     at: At = None,
-    model: ModelName = "tiny_resnet",
+    model: ModelName = DEFAULT_MODEL,
     weights: Weights = None,
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
     size: Size = None,
     out: Out = Path("srd-out"),
+    cache: Cache = True,
 ) -> None:
     """Show which pixels make up the PFVs at some positions of a layer, as pictures and as raw numbers."""
     given = [_parse_position(text) for text in at or ()]
@@ -52,6 +53,7 @@ def erf(
     from srd_jax.evaluation.photos import photo_files, pixels_of, read_photo  # noqa: PLC0415
     from srd_jax.evaluation.report import UNTRAINED  # noqa: PLC0415
 
+    from .caching import keep_programs  # noqa: PLC0415
     from .inputs import layers_of, load_model, outline, weights_label  # noqa: PLC0415
     from .reports import show_notice  # noqa: PLC0415
 
@@ -59,6 +61,7 @@ def erf(
     chosen, positions = _choose(layers_of(wanted), layer, given)
     (file,) = photo_files([image] if image else None)
     photo = read_photo(file, wanted.name, wanted.images.shape[1])
+    keep_programs(cache=cache)
     net = load_model(model, weights)
     label = weights_label(model, weights)
     decompose = srd.decompose(net.apply, bias=bias)

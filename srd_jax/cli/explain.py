@@ -11,12 +11,27 @@ import typer
 from srd_jax.errors import ImageError, ShapeError
 from srd_jax.files import check_folder
 
-from .options import MOST_AT_ONCE, Bias, Contrast, Head, Method, ModelName, Out, Photos, Size, Target, Weights
+from .options import (
+    DEFAULT_MODEL,
+    MOST_AT_ONCE,
+    Bias,
+    Cache,
+    Contrast,
+    Head,
+    Method,
+    ModelName,
+    Out,
+    Photos,
+    Size,
+    Target,
+    Weights,
+)
 from .terminal import line, problem, progress_bar, show, table
 
 if TYPE_CHECKING:
     from srd_jax.evaluation.photos import PhotoCrop, PhotoFile
 
+    from .caching import keep_programs
     from .inputs import Outline
 
 __all__ = ["FAILED", "explain"]
@@ -27,7 +42,7 @@ FAILED = 2  # exit code where some photos were left out
 def explain(
     *,
     images: Photos = None,
-    model: ModelName = "tiny_resnet",
+    model: ModelName = DEFAULT_MODEL,
     weights: Weights = None,
     target: Target = None,
     method: Method = "srd",
@@ -37,6 +52,7 @@ def explain(
     size: Size = None,
     batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Photos at a time.")] = 8,
     out: Out = Path("srd-out"),
+    cache: Cache = True,
 ) -> None:
     """Explain photos: for each, a heatmap of every target class as a picture and as raw numbers.
 
@@ -51,6 +67,7 @@ def explain(
     )
     from srd_jax.models.ranks import parse, resolve  # noqa: PLC0415
 
+    from .caching import keep_programs  # noqa: PLC0415
     from .inputs import load_model, outline, weights_label  # noqa: PLC0415
     from .methods import given  # noqa: PLC0415
     from .reports import show_notice  # noqa: PLC0415
@@ -64,6 +81,7 @@ def explain(
     first = next(crops, None)  # before what may be a download
     if first is None:
         raise typer.Exit(FAILED)
+    keep_programs(cache=cache)
     net = load_model(model, weights)
     classes = resolve(wanted, net.labels)
     asked = Asked(method, options, weights_label(model, weights))

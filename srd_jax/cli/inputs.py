@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -28,15 +29,23 @@ class Outline:
 
     Attributes:
         name: as in `srd_jax.models.names`.
-        apply: (variables, images) -> logits.
-        variables: shapes and dtypes.
+        module: the Flax module.
         images: shape and dtype of one image.
     """
 
     name: str
-    apply: Any
-    variables: Any
+    module: Any
     images: jax.ShapeDtypeStruct
+
+    @property
+    def apply(self) -> Any:
+        """(variables, images) -> logits."""
+        return self.module.apply
+
+    @cached_property
+    def variables(self) -> Any:
+        """Shapes and dtypes."""
+        return jax.eval_shape(lambda: self.module.init(jax.random.key(0), jnp.zeros(self.images.shape)))
 
 
 def outline(name: str, size: int | None = None) -> Outline:
@@ -51,8 +60,7 @@ def outline(name: str, size: int | None = None) -> Outline:
     if size < module.min_extent:
         raise ShapeError(f"{name} needs images of at least {module.min_extent} pixels a side, not {size}")
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    variables = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros(images.shape)))
-    return Outline(name, module.apply, variables, images)
+    return Outline(name, module, images)
 
 
 def layers_of(model: Outline) -> tuple[srd.Layer, ...]:

@@ -11,9 +11,11 @@ import typer
 
 __all__ = [
     "DEFAULTS",
+    "DEFAULT_MODEL",
     "MOST_AT_ONCE",
     "At",
     "Bias",
+    "Cache",
     "Contrast",
     "Count",
     "DataDir",
@@ -48,6 +50,7 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+DEFAULT_MODEL = "efficientnet_lite0"
 DEFAULTS = {"contrast": "spatial", "bias": "norm", "head": "linear"}
 Bias = Literal["norm", "uniform", "none"]
 Contrast = Literal["spatial", "class", "none"]
@@ -75,6 +78,10 @@ Weights = Annotated[
 Size = Annotated[
     int | None,
     typer.Option(min=1, max=_LARGEST, help="Side of the model's input in pixels.", show_default="the model's own"),
+]
+Cache = Annotated[
+    bool,
+    typer.Option("--cache/--no-cache", help="Keep compiled programs for the next run, in the user's cache folder."),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files, made if needed.")]
 DataSet = Annotated[

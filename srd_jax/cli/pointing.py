@@ -10,6 +10,7 @@ from srd_jax.files import check_folder
 from .options import (
     MOST_AT_ONCE,
     Bias,
+    Cache,
     Contrast,
     Count,
     DataDir,
@@ -56,6 +57,7 @@ def pointing(
     batch: Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0,
     out: Out = Path("srd-out"),
+    cache: Cache = True,
 ) -> None:
     """Play the pointing game on a set with boxes: does the highest point of the true class's map lie in the box?
 
@@ -66,6 +68,7 @@ def pointing(
     from srd_jax.evaluation import pointing  # noqa: PLC0415
     from srd_jax.evaluation.report import Subject  # noqa: PLC0415
 
+    from .caching import keep_programs  # noqa: PLC0415
     from .inputs import load_model, weights_label  # noqa: PLC0415
     from .labelled import from_data  # noqa: PLC0415
     from .methods import chosen, given  # noqa: PLC0415
@@ -73,6 +76,7 @@ def pointing(
 
     methods = chosen(method or ("srd", "gradient"))
     options = given(methods, contrast=contrast, bias=bias, head=head)
+    keep_programs(cache=cache)
     net = load_model(model, weights)
     batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
     sigma = (size or net.size) / 32 if smooth is None else smooth

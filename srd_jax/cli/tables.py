@@ -4,13 +4,13 @@ from typing import Annotated, get_args
 
 import typer
 
-from .options import Bias, ModelName, Size
+from .options import DEFAULT_MODEL, Bias, ModelName, Size
 from .terminal import extents, show, table
 
 __all__ = ["cost", "layers", "methods", "models"]
 
 
-def layers(*, model: ModelName = "tiny_resnet", size: Size = None) -> None:
+def layers(*, model: ModelName = DEFAULT_MODEL, size: Size = None) -> None:
     """List a model's PFV maps: name, grid, channels and receptive field."""
     from .inputs import layers_of, outline  # noqa: PLC0415
 
@@ -55,7 +55,7 @@ def methods() -> None:
 
 def cost(
     *,
-    model: ModelName = "tiny_resnet",
+    model: ModelName = DEFAULT_MODEL,
     size: Size = None,
     bias: Annotated[Bias | None, typer.Option(help="How biases are shared.", show_default="norm and uniform")] = None,
 ) -> None:

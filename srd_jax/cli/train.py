@@ -9,7 +9,7 @@ import typer
 from srd_jax.errors import SRDError
 from srd_jax.files import check_folder
 
-from .options import DataDir, DataSet, ManualDir, ModelName
+from .options import Cache, DataDir, DataSet, ManualDir, ModelName
 from .terminal import line, progress_bar
 
 if TYPE_CHECKING:
@@ -45,11 +45,13 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Of initial weights, order and crops.")] = None,
     checkpoints: Annotated[int, typer.Option(min=1, help="How often the state is written and evaluated.")] = 16,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the latest checkpoint.")] = False,
+    cache: Cache = True,
 ) -> None:
     """Train a model on any TFDS set of labelled images; without options, as the bundled weights were made."""
     check_folder(out)
     from srd_jax import models  # noqa: PLC0415
 
+    from .caching import keep_programs  # noqa: PLC0415
     from .extras import needing  # noqa: PLC0415
 
     with needing("train"):
@@ -57,6 +59,7 @@ def train(
         from srd_jax.training import Recipe  # noqa: PLC0415
         from srd_jax.training import train as run  # noqa: PLC0415
 
+    keep_programs(cache=cache)
     shown = models.preprocessing(model)
     if not models.can_train(model):
         able = [name for name in models.names() if models.can_train(name)]

@@ -4,6 +4,14 @@
 explains photos, `speed` and `calls` time, `cost` counts. Photos need no extra; data sets need ``data``.
 """
 
-from srd_jax.evaluation import ablation, calls, cost, patterns, photos, pointing, report, speed
+from importlib import import_module
+from types import ModuleType
 
 __all__ = ["ablation", "calls", "cost", "patterns", "photos", "pointing", "report", "speed"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """An experiment, imported when it is asked for: explaining photos should not wait for the others."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
