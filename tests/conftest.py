@@ -1,5 +1,6 @@
 """Annotations are checked while the tests run, in the packages whose values are plain arrays; the versions are said."""
 
+import os
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ import srd_jax
 from tests.compiling import choose_flags
 
 choose_flags()
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # commands would keep programs in the user's folder
 
 CHECKED = ["srd_jax.metrics"]
 install_import_hook(CHECKED, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

@@ -31,7 +31,6 @@ from .terminal import line, problem, progress_bar, show, table
 if TYPE_CHECKING:
     from srd_jax.evaluation.photos import PhotoCrop, PhotoFile
 
-    from .caching import keep_programs
     from .inputs import Outline
 
 __all__ = ["FAILED", "explain"]
