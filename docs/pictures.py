@@ -12,20 +12,19 @@ from srd_jax.drawing.pictures import draw_explanation, write_png
 from srd_jax.files import replacing
 
 HERE = Path(__file__).parent
-LAYERS = ("relu", "layer1.1.relu2", "layer2.1.relu2", "layer3.1.relu2", "layer4.1.relu2")
-EYE = (24, 21)  # row and column in the model's 64 x 64 pixels
-NET = models.load("tiny_resnet")
+LAYERS = ("act1", "blocks.1.1", "blocks.2.1", "blocks.4.2", "act2")
+EYE = (84, 74)  # row and column in the model's 224 x 224 pixels
+NET = models.load("efficientnet_lite0")
 
 
-def seen(name, enlarge=1):
-    """What the model sees of a sample photo, in so many times its pixels."""
-    size = enlarge * NET.size
-    return models.crop(models.sample_photo(name), size=size, resize=enlarge * NET.resize)
+def seen(name):
+    """What the model sees of a sample photo."""
+    return NET.preprocess.crop(models.sample_photo(name))
 
 
-def network_input(photo):
-    """A photo of the model's size as a batch of one."""
-    return NET.preprocess(photo)[None]
+def network_input(pixels):
+    """What the model sees as a batch of one."""
+    return NET.preprocess.normalise(pixels)[None]
 
 
 def save(figure, name):
@@ -43,7 +42,7 @@ def main():
     heat = np.asarray(explain(NET.variables, network_input(cup), np.array([[top]]))[0, 0])
     probability = float(jax.nn.softmax(logits[0])[top])
     details = (f"class {top}  ·  logit {logits[0, top]:.2f}  ·  probability {probability:.1%}", NET.name)
-    save(draw_explanation(cup, heat, title=NET.labels[top], details=details, sharp=seen("coffee", 8)), "explanation")
+    save(draw_explanation(cup, heat, title=NET.labels[top], details=details), "explanation")
 
     half = NET.size // 2
     middle = slice(half // 2, half // 2 + half)

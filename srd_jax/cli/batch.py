@@ -96,8 +96,7 @@ def batch(
     keep_programs(cache=cache)
     net = load_model(model, weights)
     classes = classes_to_explain(wanted, net, images)
-    if LABEL in wanted:
-        images = only_labelled(images)
+    images = only_labelled(images) if LABEL in wanted else images
     names = [f"top{c.rank}" if isinstance(c, Rank) else LABEL if c == explaining.TRUE_LABEL else c for c in classes]
     run = {
         "srd_jax": srd_jax.__version__, "model": model, "weights": weights or "default",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from srd_jax.drawing.pictures import robust_limit
+from srd_jax.drawing.pictures import robust_limit, smoothed
 
 __all__ = ["draw_by_depth", "draw_contact_sheet", "draw_costs"]
 
@@ -84,7 +84,7 @@ def draw_contact_sheet(
     boxes: Int[np.ndarray, "N 4"] | None = None,
     ends: tuple[str, str] = ("against", "for the class"),
 ) -> Figure:
-    """Images in rows, and beside each its map under every setting, each map in its own signed scale.
+    """Images in rows, and beside each its map under every setting, each map `smoothed` and in its own signed scale.
 
     Args:
         images: what was explained.
@@ -105,7 +105,8 @@ def draw_contact_sheet(
         panels[row, 0].imshow(image, interpolation="nearest")
         panels[row, 0].set_ylabel(caption if len(caption) <= 18 else caption[:17] + "…", fontsize=7)
         for axes, each in zip(panels[row, 1:], maps.values(), strict=True):
-            axes.imshow(each[row] / robust_limit(each[row]), cmap="RdBu_r", norm=scale, interpolation="nearest")
+            shown = smoothed(each[row])
+            axes.imshow(shown / robust_limit(shown), cmap="RdBu_r", norm=scale, interpolation="nearest")
             if boxes is not None:
                 highest = np.unravel_index(np.argmax(each[row]), each[row].shape)
                 axes.plot(highest[1], highest[0], "o", ms=5, mfc="none", mec=_INK, mew=1.2)

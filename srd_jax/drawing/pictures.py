@@ -19,9 +19,10 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-__all__ = ["draw_explanation", "draw_receptive_field", "robust_limit", "write_png"]
+__all__ = ["draw_explanation", "draw_receptive_field", "robust_limit", "smoothed", "write_png"]
 
 PERCENTILE = 99.5
+_FINE = 128  # pixels a side from which one pixel is too small to be looked at by itself
 _DPI = 150
 _INK, _GREY, _ALARM = "#1a1a1a", "#606060", "#b00020"
 _POSITION = "#00a04a"
@@ -42,6 +43,15 @@ def robust_limit(values: Float[np.ndarray, "..."], percentile: float = PERCENTIL
     return float(np.percentile(live, percentile)) if live.size else 1.0
 
 
+def smoothed(heat: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """A map to look at: one of 128 pixels a side or more under a Gaussian of one pixel, others as they are."""
+    if min(heat.shape) < _FINE:
+        return heat
+    from skimage.filters import gaussian  # noqa: PLC0415
+
+    return np.asarray(gaussian(heat, 1, mode="nearest", preserve_range=True))
+
+
 def draw_explanation(
     photo: UInt8[np.ndarray, "H W 3"],
     heat: Float[np.ndarray, "H W"],
@@ -51,7 +61,7 @@ def draw_explanation(
     notice: str = "",
     sharp: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> Figure:
-    """The photo as the model saw it, and the relevance of one class over it.
+    """The photo as the model saw it, and the relevance of one class over it, `smoothed`.
 
     Args:
         photo: (H, W, 3) uint8.
@@ -63,10 +73,10 @@ def draw_explanation(
     """
     figure, (left, right) = _panels(photo, title, details, notice)
     left.set_title("What the model saw", **_caption())
-    right.set_title("Why: relevance of each pixel", **_caption())
-    _overlay(
-        figure, right, photo if sharp is None else sharp, heat, label="relevance", ends=("against", "for the class")
-    )
+    fine = min(heat.shape) >= _FINE
+    right.set_title("Why: relevance of each pixel" + (", drawn smoothed by one" if fine else ""), **_caption())
+    under, ends = photo if sharp is None else sharp, ("against", "for the class")
+    _overlay(figure, right, under, smoothed(heat), label="relevance", ends=ends)
     return figure
 
 

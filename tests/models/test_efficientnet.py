@@ -1,7 +1,7 @@
 """EfficientNet against timm's and torchvision's networks, and the ImageNet network that comes with the package.
 
-``efficientnet.json`` holds what timm 1.0.31, torchvision 0.29.1, efficientnet_pytorch 0.7.1 and efficientnet_lite_pytorch
-0.1.0 call their parameters, and timm's logits with the variables and the image that are drawn here.
+``efficientnet.json`` holds what timm 1.0.31, torchvision 0.29.1, efficientnet_pytorch 0.7.1 and
+efficientnet_lite_pytorch 0.1.0 call their parameters, and timm's logits with the variables and the image drawn here.
 ``efficientnet_lite0_logits.npz`` holds the logits of efficientnet_lite_pytorch with the float32 weights that the
 package's were rounded from.
 """
