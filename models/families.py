@@ -3,7 +3,7 @@
 from . import efficientnet, resnet, tiny, vgg
 from .family import Entry, Family
 
-__all__ = ["FAMILIES", "entries", "family_of"]
+__all__ = ["FAMILIES", "entries", "family_of", "renamed"]
 
 FAMILIES: tuple[Family, ...] = (efficientnet.FAMILY, tiny.FAMILY, resnet.FAMILY, vgg.FAMILY)
 
@@ -16,3 +16,11 @@ def entries() -> dict[str, Entry]:
 def family_of(name: str) -> Family:
     """The family of a model that there is."""
     return next(family for family in FAMILIES if name in family.entries)
+
+
+def renamed(model: str) -> dict[str, str]:
+    """What others call the beginnings of a model's parameters, of any model where there is none of that name."""
+    own = entries().get(model)
+    if own is None:
+        return {old: new for family in FAMILIES for old, new in family.renamed.items()}
+    return {**family_of(model).renamed, **own.renamed}

@@ -37,8 +37,7 @@ def own_name(name: str, model: str) -> str:
         ``own_name("module._orig_mod.conv1.weight", "resnet18")`` is ``"conv1.weight"``.
     """
     name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
-    family = families.family_of(model)
-    for old, new in (*family.renamed.items(), *family.entries[model].renamed.items()):
+    for old, new in families.renamed(model).items():
         if name.startswith(old):
             return new + name.removeprefix(old)
     return name

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from srd_jax.cli import app, inputs
 from srd_jax.evaluation.ablation import SETTINGS
 from srd_jax.metrics.table import METRICS
+from srd_jax.models.photos import Preprocessing
 
 
 class Network(nn.Module):
@@ -30,7 +31,7 @@ NET = SimpleNamespace(
     size=8,
     apply=NETWORK.apply,
     variables=NETWORK.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3))),
-    preprocess=lambda image, size, resize: image.astype(np.float32) / 128 - 1,
+    preprocess=Preprocessing(16, 16, (0.5,) * 3, (0.5,) * 3),
 )
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from srd_jax.cli import app, inputs
+from srd_jax.models.photos import Preprocessing
 
 WEIGHTS = [0.1 * jax.random.normal(jax.random.key(i), s) for i, s in enumerate([(3, 8), (8, 4)])]
 
@@ -28,7 +29,7 @@ NET = SimpleNamespace(
     size=64,
     apply=network,
     variables=WEIGHTS,
-    preprocess=lambda image, size, resize: image.astype(np.float32) / 128 - 1,
+    preprocess=Preprocessing(16, 16, (0.5,) * 3, (0.5,) * 3),
 )
 
 

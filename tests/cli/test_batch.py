@@ -25,7 +25,7 @@ from tests.compiling import on_devices
 
 SIZE, COUNT = 16, 19
 CORRUPT = ("03.png", "below/16.png")
-OPTIONS = ["--weights", "untrained", "--size", SIZE, "--batch", 4]
+OPTIONS = ["--model", "tiny_resnet", "--weights", "untrained", "--size", SIZE, "--batch", 4]
 
 
 class Network(nn.Module):

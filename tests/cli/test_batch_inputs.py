@@ -12,7 +12,7 @@ from srd_jax.data import open_maps
 
 from .networks import network
 
-OPTIONS = ["--size", 16, "--weights", "untrained", "--batch", 2]
+OPTIONS = ["--model", "tiny_resnet", "--size", 16, "--weights", "untrained", "--batch", 2]
 
 
 def srd(*arguments):

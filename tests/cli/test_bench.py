@@ -13,7 +13,7 @@ from srd_jax.cli import app
 from srd_jax.evaluation import calls
 from srd_jax.evaluation.calls import Repeated
 
-SMALL = ["bench", "--size", "32", "--batch", "2", "--rounds", "2"]
+SMALL = ["bench", "--model", "tiny_resnet", "--size", "32", "--batch", "2", "--rounds", "2"]
 QUIET = Repeated(1, 0, {1: 2**20, 2: 2**21})
 
 

@@ -15,7 +15,7 @@ COMMAND = (
 
 
 def run(home, cache="yes", **more):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION")}
+    environment = {name: value for name, value in os.environ.items() if "COMPILATION_CACHE" not in name}
     environment |= {"XDG_CACHE_HOME": str(home), "JAX_PLATFORMS": "cpu"} | more
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, cache], env=environment, capture_output=True, text=True, check=False

@@ -41,7 +41,17 @@ def test_erf_writes_a_picture_and_the_field_for_every_position(photo, tmp_path):
 def test_a_field_is_not_drawn_where_logits_are_not_finite(photo, tmp_path, use):
     whole = models.load("tiny_resnet", "untrained")
     use(dataclasses.replace(whole, apply=lambda variables, images: jnp.inf * whole.apply(variables, images)))
-    result = srd(photo, "--weights", "untrained", "--layer", "layer1.0.relu1", "--out", tmp_path / "out")
+    result = srd(
+        photo,
+        "--model",
+        "tiny_resnet",
+        "--weights",
+        "untrained",
+        "--layer",
+        "layer1.0.relu1",
+        "--out",
+        tmp_path / "out",
+    )
     assert result.exit_code == 2
     assert "tiny_resnet gives logits that are NaN or infinite" in result.stderr
     assert not (tmp_path / "out").exists()

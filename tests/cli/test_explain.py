@@ -13,7 +13,7 @@ from srd_jax.evaluation import photos
 from .networks import network
 
 SIZE = 16
-OPTIONS = ["--size", SIZE, "--weights", "untrained"]
+OPTIONS = ["--model", "tiny_resnet", "--size", SIZE, "--weights", "untrained"]
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_single_logit_has_the_probability_of_a_sigmoid(photo, tmp_path, use):
     with np.load(next((tmp_path / "out").glob("*.npz"))) as saved:
         np.testing.assert_allclose(saved["probability"], 1 / (1 + np.exp(-saved["logit"])), rtol=1e-6)
         assert abs(saved["logit"]) > 0.01
-    refused = srd(photo("a.png"), "--model", "tiny_resnet", *OPTIONS, "--out", tmp_path / "out", command="apop")
+    refused = srd(photo("a.png"), *OPTIONS, "--out", tmp_path / "out", command="apop")
     assert "has one logit" in refused.stderr
 
 

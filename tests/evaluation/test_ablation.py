@@ -12,6 +12,7 @@ from srd_jax import metrics
 from srd_jax.attribution import METHODS, with_options
 from srd_jax.batch import Batch
 from srd_jax.evaluation.ablation import SETTINGS, ablation
+from srd_jax.models.photos import Preprocessing
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (5, 8, 8, 3), np.uint8)
 LABELS = np.array([0, 1, -1, 0, 1], np.int32)
@@ -34,7 +35,7 @@ NET = SimpleNamespace(
     size=8,
     apply=NETWORK.apply,
     variables=NETWORK.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3))),
-    preprocess=lambda image, size, resize: image.astype(np.float32) / 128 - 1,
+    preprocess=Preprocessing(16, 16, (0.5,) * 3, (0.5,) * 3),
 )
 
 

@@ -11,6 +11,7 @@ import srd_jax as srd
 from srd_jax.batch import Batch
 from srd_jax.evaluation.patterns import patterns, report
 from srd_jax.evaluation.report import UNTRAINED, Subject
+from srd_jax.models.photos import Preprocessing
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (7, 6, 6, 3), np.uint8)
 WEIGHTS = [0.1 * jax.random.normal(jax.random.key(i), s) for i, s in enumerate([(3, 8), (8, 4)])]
@@ -30,7 +31,7 @@ NET = SimpleNamespace(
     size=64,
     apply=network,
     variables=WEIGHTS,
-    preprocess=lambda image, size, resize: image.astype(np.float32) / 128 - 1,
+    preprocess=Preprocessing(16, 16, (0.5,) * 3, (0.5,) * 3),
 )
 
 

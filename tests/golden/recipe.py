@@ -17,6 +17,10 @@ MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
+REFERENCES = tuple(json.loads((FOLDER / "shapes.json").read_text()))
+"""torchvision's models of which the names and shapes of parameters are known."""
+
+
 def shapes(model: str) -> dict[str, tuple[int, ...]]:
     """torchvision's parameter and buffer names of a model, with their shapes; `num_batches_tracked` is left out."""
     return {name: tuple(shape) for name, shape in json.loads((FOLDER / "shapes.json").read_text())[model].items()}
