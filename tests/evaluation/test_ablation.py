@@ -43,7 +43,7 @@ NET = SimpleNamespace(
 def test_every_setting_is_measured_on_every_image():
     batches = [Batch(IMAGES[i : i + 2], LABELS[i : i + 2], BOXES[i : i + 2]) for i in (0, 2, 4)]
     found = ablation(NET, batches, 2, options=OPTIONS, baseline="mean", steps=4, tolerance=0)
-    x = jnp.asarray(IMAGES.astype(np.float32) / 128 - 1)
+    x = jnp.asarray(NET.preprocess.normalise(IMAGES))
     targets = jnp.where(LABELS < 0, jnp.argmax(NETWORK.apply(NET.variables, x), -1), LABELS)
     np.testing.assert_array_equal(found.targets, targets)
     np.testing.assert_array_equal(found.images, IMAGES)

@@ -39,7 +39,7 @@ def test_every_way_is_counted_once_for_each_image():
     batches = [Batch(IMAGES[i : i + 3], LABELS[i : i + 3]) for i in (0, 3, 6)]
     done = []
     results = patterns(NET, batches, 3, layers=["hidden"], probes=["zeros", "other", "image"], advance=done.append)
-    inputs = IMAGES.astype(np.float32) / 128 - 1
+    inputs = NET.preprocess.normalise(IMAGES)
     usual = jnp.argmax(network(WEIGHTS, inputs), -1)
     other = np.concatenate([np.roll(inputs[i : i + 3], 1, 0) for i in (0, 3, 6)])
     expected = {
