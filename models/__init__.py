@@ -1,6 +1,10 @@
-"""ResNets and VGGs in Flax Linen with torchvision's weights, and what goes with them: photos and class names."""
+"""Convolutional networks in Flax Linen with others' weights, and what goes with them: photos and class names."""
 
+from .convnext import ConvNeXt
+from .densenet import DenseNet
+from .efficientnet import EfficientNet
 from .labels import imagenet_labels, resolve_target
+from .mobilenet import MobileNetV2
 from .photos import SAMPLES, Photo, Preprocessing, crop, preprocess, sample_photo
 from .resnet import ResNet
 from .vgg import VGG
@@ -10,6 +14,10 @@ from .zoo import Network, build, can_train, load, names, preprocessing, weights_
 __all__ = [
     "SAMPLES",
     "VGG",
+    "ConvNeXt",
+    "DenseNet",
+    "EfficientNet",
+    "MobileNetV2",
     "Network",
     "Photo",
     "Preprocessing",

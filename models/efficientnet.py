@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from .family import Entry, Family
 from .labels import imagenet_labels
+from .layers import batch_norm, convolution
 from .photos import Preprocessing, Resample
 
 __all__ = ["FAMILY", "WEIGHTS", "EfficientNet", "MBConv"]
@@ -79,16 +80,11 @@ class Style(NamedTuple):
 
     def convolution(self, channels: int, kernel: int, stride: int, name: str, groups: int = 1) -> nn.Conv:
         """Square convolution without bias."""
-        half = kernel // 2
-        padding = "SAME" if self.padding == "SAME" else ((half, half), (half, half))
-        return nn.Conv(
-            channels, (kernel, kernel), (stride, stride), padding, feature_group_count=groups, use_bias=False,
-            dtype=self.dtype, name=name,
-        )  # fmt: skip
+        return convolution(channels, kernel, stride, self.dtype, name, groups=groups, padding=self.padding)
 
     def norm(self, name: str) -> nn.BatchNorm:
         """Batch norm that uses its running statistics."""
-        return nn.BatchNorm(use_running_average=True, epsilon=self.epsilon, dtype=self.dtype, name=name)
+        return batch_norm(self.dtype, name, epsilon=self.epsilon)
 
 
 class Excitation(nn.Module):

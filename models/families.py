@@ -1,11 +1,13 @@
 """The registry of model families: a new one is its module, with a `Family`, and an entry here."""
 
-from . import efficientnet, resnet, tiny, vgg
+from . import convnext, densenet, efficientnet, mobilenet, resnet, tiny, vgg
 from .family import Entry, Family
 
 __all__ = ["FAMILIES", "entries", "family_of", "renamed"]
 
-FAMILIES: tuple[Family, ...] = (efficientnet.FAMILY, tiny.FAMILY, resnet.FAMILY, vgg.FAMILY)
+FAMILIES: tuple[Family, ...] = (
+    efficientnet.FAMILY, tiny.FAMILY, resnet.FAMILY, vgg.FAMILY, mobilenet.FAMILY, densenet.FAMILY, convnext.FAMILY,
+)  # fmt: skip
 
 
 def entries() -> dict[str, Entry]:
@@ -19,8 +21,6 @@ def family_of(name: str) -> Family:
 
 
 def renamed(model: str) -> dict[str, str]:
-    """What others call the beginnings of a model's parameters, of any model where there is none of that name."""
+    """What others call the beginnings of a model's parameters, nothing where there is no model of that name."""
     own = entries().get(model)
-    if own is None:
-        return {old: new for family in FAMILIES for old, new in family.renamed.items()}
-    return {**family_of(model).renamed, **own.renamed}
+    return {} if own is None else {**family_of(model).renamed, **own.renamed}

@@ -16,27 +16,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from .family import Entry, Family
+from .layers import batch_norm, convolution
 
 __all__ = ["FAMILY", "BasicBlock", "Bottleneck", "ResNet"]
-
-
-def convolution(channels: int, kernel: int, stride: int, dtype: Any, name: str) -> nn.Conv:
-    """Square convolution without bias, padded by half its kernel on every side as PyTorch pads."""
-    pad = kernel // 2
-    return nn.Conv(
-        channels,
-        (kernel, kernel),
-        strides=(stride, stride),
-        padding=((pad, pad), (pad, pad)),  # "SAME" would pad unevenly where the stride is 2
-        use_bias=False,
-        dtype=dtype,
-        name=name,
-    )
-
-
-def batch_norm(dtype: Any, name: str, *, train: bool) -> nn.BatchNorm:
-    """Batch norm that uses its running statistics, or in training the batch's and updates them."""
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
 
 
 def shortcut(

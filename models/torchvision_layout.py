@@ -27,7 +27,7 @@ _WRAPPERS = frozenset(
 
 def torchvision_name(path: tuple[str, ...]) -> str:
     """Name in torchvision of the Flax variable at `path`, such as ("params", "layer1.0", "conv1", "kernel")."""
-    return ".".join((*path[1:-1], _SUFFIXES[path[0], path[-1]]))
+    return ".".join((*path[1:-1], _SUFFIXES.get((path[0], path[-1]), path[-1])))
 
 
 def own_name(name: str, model: str) -> str:
@@ -64,8 +64,10 @@ def accept(name: str, array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) 
     """
     if array.shape == shape:
         return array
+    if len(array.shape) == 1 and array.size == max(shape) == np.prod(shape):  # timm's scales have no grid
+        return array.reshape(shape)
     side = _side(name)
-    if side is not None and array.shape == (shape[0], shape[1] // side**2, side, side):
+    if side is not None and len(shape) == 2 and array.shape == (shape[0], shape[1] // side**2, side, side):
         return array.reshape(shape)
     return None
 
@@ -74,7 +76,7 @@ def from_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.nda
     """A parameter in torchvision's layout (out first) to the Flax layout (out last)."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
-    side = _side(name)
+    side = _side(name) if array.ndim == 2 else None
     if side is not None:
         out = array.shape[0]
         return array.reshape(out, -1, side, side).transpose(2, 3, 1, 0).reshape(-1, out)
@@ -85,7 +87,7 @@ def to_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.ndarr
     """A parameter in the Flax layout (out last) to torchvision's (out first): the inverse of `from_torchvision`."""
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
-    side = _side(name)
+    side = _side(name) if array.ndim == 2 else None
     if side is not None:
         out = array.shape[1]
         return array.reshape(side, side, -1, out).transpose(3, 2, 0, 1).reshape(out, -1)

@@ -132,7 +132,7 @@ def _as_array(value: Any) -> np.ndarray:
 
 
 def untrained(template: Variables, seed: int) -> Variables:
-    """Random variables: He-normal convolutions (by fan-out), LeCun-normal dense kernels, all else 0 or 1.
+    """Random variables: He-normal convolutions (by fan-out), LeCun-normal dense kernels, all else 0 or 1 (scales).
 
     Drawn with NumPy from the seed and each parameter's own name, so they are the same on every device and no
     initialiser needs to be compiled.
@@ -153,7 +153,7 @@ def untrained(template: Variables, seed: int) -> Variables:
             variance = 2 / (shape[0] * shape[1] * made) if len(shape) == 4 else 1 / shape[0]
             value = rng.standard_normal(shape, np.float32) * np.float32(variance**0.5)
         else:
-            value = np.full(shape, 1 if path[-1] in ("scale", "var") else 0, np.float32)
+            value = np.full(shape, 1 if path[-1] in ("scale", "var", "layer_scale") else 0, np.float32)
         variables[path] = jnp.asarray(value, leaf.dtype)
     return traverse_util.unflatten_dict(variables)
 

@@ -5,7 +5,7 @@ from typing import Annotated, get_args
 import typer
 
 from .options import DEFAULT_MODEL, Bias, ModelName, Size
-from .terminal import extents, show, table
+from .terminal import extents, show, table, waiting
 
 __all__ = ["cost", "layers", "methods", "models"]
 
@@ -34,9 +34,10 @@ def models() -> None:
     from .inputs import outline  # noqa: PLC0415
 
     rows = []
-    for name in names():
-        parameters = jax.tree.leaves(outline(name).variables["params"])
-        rows.append((name, f"{sum(math.prod(leaf.shape) for leaf in parameters):,}", weights_source(name)))
+    with waiting("Counting parameters"):
+        for name in names():
+            parameters = jax.tree.leaves(outline(name).variables["params"])
+            rows.append((name, f"{sum(math.prod(leaf.shape) for leaf in parameters):,}", weights_source(name)))
     show(table("Models", ("Model", "Parameters", "Trained weights"), rows, text_columns=(0, 2)))
 
 

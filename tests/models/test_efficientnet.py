@@ -1,7 +1,5 @@
 """EfficientNet against timm's and torchvision's networks, and the ImageNet network that comes with the package.
 
-``efficientnet.json`` holds what timm 1.0.31, torchvision 0.29.1, efficientnet_pytorch 0.7.1 and
-efficientnet_lite_pytorch 0.1.0 call their parameters, and timm's logits with the variables and the image drawn here.
 ``efficientnet_lite0_logits.npz`` holds the logits of efficientnet_lite_pytorch with the float32 weights that the
 package's were rounded from.
 """
@@ -12,72 +10,40 @@ from pathlib import Path
 
 import huggingface_hub
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import traverse_util
 
 import srd_jax as srd
 from srd_jax import models
 from srd_jax.models import efficientnet
-from srd_jax.models import torchvision_layout as layout
-from srd_jax.models.weights import untrained
+
+from .references import KNOWN, check_layers, check_logits, check_names, check_parameters
 
 HERE = Path(__file__).parent
-KNOWN = json.loads((HERE / "efficientnet.json").read_text())
 NAMES = tuple(efficientnet.FAMILY.entries)
-
-
-def template(name):
-    module = models.build(name)
-    return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
-
-
-def drawn(name):
-    """Variables with statistics unlike those of untrained weights."""
-    variables = traverse_util.flatten_dict(untrained(template(name), 0))
-    rng = np.random.default_rng(0)
-    for path, leaf in variables.items():
-        if path[-1] in ("scale", "var"):
-            variables[path] = jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), jnp.float32)
-        elif path[-1] in ("bias", "mean"):
-            variables[path] = jnp.asarray(rng.normal(0, 0.1, leaf.shape), jnp.float32)
-    return traverse_util.unflatten_dict(variables)
-
-
-def image():
-    return np.random.default_rng(1).normal(size=(1, 65, 70, 3)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_as_many_parameters_as_published(name):
-    leaves = jax.tree.leaves(template(name)["params"])
-    assert sum(leaf.size for leaf in leaves) == KNOWN["parameters"][name]
+    check_parameters(name)
 
 
 @pytest.mark.parametrize(
-    ("whose", "name"), [(whose, name) for whose in ("torchvision", "timm", "package") for name in KNOWN[whose]]
+    ("whose", "name"),
+    [(whose, name) for whose in ("torchvision", "timm", "package") for name in KNOWN[whose] if name in NAMES],
 )
 def test_parameters_by_the_names_that_others_have_for_them(whose, name):
-    ours = {
-        layout.torchvision_name(path): list(layout.torchvision_shape(leaf.shape))
-        for path, leaf in traverse_util.flatten_dict(template(name)).items()
-    }
-    assert {layout.own_name(theirs, name): shape for theirs, shape in KNOWN[whose][name].items()} == ours
+    check_names(whose, name)
 
 
-@pytest.mark.parametrize("name", KNOWN["logits"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name in KNOWN["logits"]])
 def test_logits_are_those_of_timm(name):
-    logits = jax.jit(models.build(name).apply)(drawn(name), image())
-    np.testing.assert_allclose(logits[0, :8], KNOWN["logits"][name], rtol=1e-4, atol=1e-4)
+    check_logits(name)
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite1", "efficientnet_b0"])
 def test_every_activation_and_block_is_a_pfv_map(name):
-    module, images = models.build(name), jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-    _, flow = jax.eval_shape(srd.decompose(module.apply), template(name), images)
-    found = [layer.name for layer in flow.layers]
-    assert [each for each in found if each in module.layers] == list(module.layers)
+    check_layers(name)
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def test_the_classifier_reads_the_map_in_torchvisions_channel_major_order(templa
         "classifier.6.weight": (6, 5), "classifier.6.bias": (6,),
     }  # fmt: skip
     state = recipe.state_dict(shapes)
-    variables = from_torchvision(template(module), state, "a small VGG")
+    variables = from_torchvision(template(module), state, "vgg11")
     images = np.random.default_rng(0).standard_normal((2, 28, 28, 3)).astype(np.float32)
 
     features = Features((1, 1), (3, 4))
