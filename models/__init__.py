@@ -6,6 +6,7 @@ from .efficientnet import EfficientNet
 from .labels import imagenet_labels, resolve_target
 from .mobilenet import MobileNetV2
 from .photos import SAMPLES, Photo, Preprocessing, crop, preprocess, sample_photo
+from .regnet import RegNet
 from .resnet import ResNet
 from .vgg import VGG
 from .weights import to_torchvision
@@ -21,6 +22,7 @@ __all__ = [
     "Network",
     "Photo",
     "Preprocessing",
+    "RegNet",
     "ResNet",
     "build",
     "can_train",

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from .family import Entry, Family
 from .labels import imagenet_labels
-from .layers import batch_norm, convolution
+from .layers import Excitation, batch_norm, convolution, multiple
 from .photos import Preprocessing, Resample
 
 __all__ = ["FAMILY", "WEIGHTS", "EfficientNet", "MBConv"]
@@ -54,13 +54,6 @@ STAGES = (
 )
 
 
-def scaled(channels: int, width: float) -> int:
-    """Channels times the width, as the multiple of 8 that is nearest and not below 90 % of it."""
-    wanted = channels * width
-    nearest = max(8, int(wanted + 4) // 8 * 8)
-    return nearest + 8 if nearest < 0.9 * wanted else nearest
-
-
 class Style(NamedTuple):
     """What the blocks of a network have in common.
 
@@ -85,25 +78,6 @@ class Style(NamedTuple):
     def norm(self, name: str) -> nn.BatchNorm:
         """Batch norm that uses its running statistics."""
         return batch_norm(self.dtype, name, epsilon=self.epsilon)
-
-
-class Excitation(nn.Module):
-    """A gate for every channel, made of the mean over positions.
-
-    Attributes:
-        channels: between its two dense layers.
-        dtype: computation dtype.
-    """
-
-    channels: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H W C"]:
-        """Gate (N, H, W, C)."""
-        dense = partial(nn.Conv, kernel_size=(1, 1), dtype=self.dtype)
-        gate = nn.silu(dense(self.channels, name="conv_reduce")(x.mean((1, 2), keepdims=True)))
-        return x * nn.sigmoid(dense(x.shape[-1], name="conv_expand")(gate))
 
 
 class MBConv(nn.Module):
@@ -135,7 +109,9 @@ class MBConv(nn.Module):
         x = style.convolution(wide, self.kernel, self.stride, "conv_dw", groups=wide)(x)
         x = checkpoint_name(act(style.norm(next(norms))(x)), f"{self.name}.{next(acts)}")
         if style.squeeze:
-            x = Excitation(before // 4, style.dtype, name="se")(jnp.asarray(x))
+            x = Excitation(before // 4, ("conv_reduce", "conv_expand"), nn.silu, nn.sigmoid, style.dtype, name="se")(
+                jnp.asarray(x)
+            )
         project = "conv_pwl" if self.expansion > 1 else "conv_pw"
         x = style.norm(next(norms))(style.convolution(self.channels, 1, 1, project)(x))
         if self.stride == 1 and before == self.channels:
@@ -191,11 +167,11 @@ class EfficientNet(nn.Module):
         """Run the network: (N, H, W, 3) to (N, num_classes)."""
         act = nn.relu6 if self.lite else nn.silu
         style = Style(act, not self.lite, self.padding, self.epsilon, self.dtype)
-        stem, head = (each if self.lite else scaled(each, self.width) for each in (32, 1280))
+        stem, head = (each if self.lite else multiple(each * self.width) for each in (32, 1280))
         x = style.norm("bn1")(style.convolution(stem, 3, 2, "conv_stem")(images))
         x = checkpoint_name(act(x), "act1")
         for s, (stage, blocks) in enumerate(zip(STAGES, self.blocks, strict=True)):
-            channels = scaled(stage.channels, self.width)
+            channels = multiple(stage.channels * self.width)
             for b in range(blocks):
                 stride = stage.stride if b == 0 else 1
                 x = MBConv(stage.expansion, stage.kernel, stride, channels, style, name=f"blocks.{s}.{b}")(x)

@@ -1,10 +1,13 @@
 """Layers that several families are made of."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from flax import linen as nn
+from jaxtyping import Array, Float
 
-__all__ = ["batch_norm", "convolution"]
+__all__ = ["Excitation", "batch_norm", "convolution", "multiple"]
 
 
 def convolution(
@@ -46,3 +49,34 @@ def convolution(
 def batch_norm(dtype: Any, name: str, *, train: bool = False, epsilon: float = 1e-5) -> nn.BatchNorm:
     """Batch norm that uses its running statistics, or in training the batch's and updates them."""
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=epsilon, dtype=dtype, name=name)
+
+
+class Excitation(nn.Module):
+    """Squeeze-and-excitation (Hu et al., arXiv 1709.01507): a gate for every channel, made of the mean over positions.
+
+    Attributes:
+        channels: between its two dense layers.
+        names: of these.
+        activation: between them.
+        gate: makes the gate of what comes out.
+        dtype: computation dtype; parameters are float32.
+    """
+
+    channels: int
+    names: tuple[str, str]
+    activation: Callable[[Array], Array]
+    gate: Callable[[Array], Array]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H W C"]:
+        """Gate (N, H, W, C)."""
+        dense = partial(nn.Conv, kernel_size=(1, 1), dtype=self.dtype)
+        squeezed = self.activation(dense(self.channels, name=self.names[0])(x.mean((1, 2), keepdims=True)))
+        return x * self.gate(dense(x.shape[-1], name=self.names[1])(squeezed))
+
+
+def multiple(channels: float, divisor: int = 8) -> int:
+    """Channels as the multiple of a number that is nearest and not below 90 % of them."""
+    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return nearest + divisor if nearest < 0.9 * channels else nearest

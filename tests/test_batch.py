@@ -7,6 +7,7 @@ import pytest
 
 from srd_jax.batch import check_logits, filled, normalised
 from srd_jax.errors import WeightsError
+from srd_jax.models.photos import Preprocessing
 
 
 def test_a_short_batch_is_filled_with_its_last_item():
@@ -15,15 +16,9 @@ def test_a_short_batch_is_filled_with_its_last_item():
 
 
 def test_images_are_given_to_the_model_as_they_are():
-    asked = []
-
-    def preprocess(image, *, size, resize):
-        asked.append((size, resize))
-        return image / np.float32(255)
-
     images = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), np.uint8)
-    np.testing.assert_allclose(normalised(SimpleNamespace(preprocess=preprocess), images), images / 255, rtol=1e-6)
-    assert asked == [(8, 8)] * 3
+    net = SimpleNamespace(preprocess=Preprocessing(8, 16, (0.25,) * 3, (0.5,) * 3))
+    np.testing.assert_allclose(normalised(net, images), images / 255 * 2 - 0.5, atol=1e-6)
 
 
 def test_logits_must_be_finite():

@@ -5,40 +5,36 @@ from typing import Annotated, get_args
 import typer
 
 from .options import DEFAULT_MODEL, Bias, ModelName, Size
-from .terminal import extents, show, table, waiting
+from .terminal import extents, show, table
 
 __all__ = ["cost", "layers", "methods", "models"]
 
 
 def layers(*, model: ModelName = DEFAULT_MODEL, size: Size = None) -> None:
-    """List a model's PFV maps: name, grid, channels and receptive field."""
+    """List a model's PFV maps, name, grid, channels and receptive field, and count its parameters."""
+    import math  # noqa: PLC0415
+
+    import jax  # noqa: PLC0415
+
     from .inputs import layers_of, outline  # noqa: PLC0415
 
     net = outline(model, size)
+    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(net.variables["params"]))
     rows = [
         (layer.name, extents(layer.grid), str(layer.channels), extents(layer.receptive_field))
         for layer in layers_of(net)
     ]
     headings = ("Layer", "Grid", "Channels", "Receptive field")
-    show(table(f"{model} at {extents(net.images.shape[1:3])} pixels", headings, rows))
+    title = f"{model} at {extents(net.images.shape[1:3])} pixels, {parameters:,} parameters"
+    show(table(title, headings, rows))
 
 
 def models() -> None:
-    """List the models, their parameters and where their weights come from by default."""
-    import math  # noqa: PLC0415
+    """List the models, the side of their images in pixels and where their weights come from by default."""
+    from srd_jax.models import names, preprocessing, weights_source  # noqa: PLC0415
 
-    import jax  # noqa: PLC0415
-
-    from srd_jax.models import names, weights_source  # noqa: PLC0415
-
-    from .inputs import outline  # noqa: PLC0415
-
-    rows = []
-    with waiting("Counting parameters"):
-        for name in names():
-            parameters = jax.tree.leaves(outline(name).variables["params"])
-            rows.append((name, f"{sum(math.prod(leaf.shape) for leaf in parameters):,}", weights_source(name)))
-    show(table("Models", ("Model", "Parameters", "Trained weights"), rows, text_columns=(0, 2)))
+    rows = [(name, str(preprocessing(name).size), weights_source(name)) for name in names()]
+    show(table("Models", ("Model", "Pixels", "Trained weights"), rows, text_columns=(0, 2)))
 
 
 def methods() -> None:

@@ -53,7 +53,10 @@ def test_explain_writes_a_picture_and_the_map_for_every_target(photo, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["layers", "--model", "resnet18"], ["layer4.1.relu2", "512"]), (["models"], ["resnet152", "vgg19_bn"])],
+    [
+        (["layers", "--model", "resnet18"], ["layer4.1.relu2", "512", "11,689,512 parameters"]),
+        (["models"], ["resnet152", "vgg19_bn"]),
+    ],
 )
 def test_tables(arguments, words):
     result = srd(*arguments)
