@@ -8,7 +8,10 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
-from srd_jax.attribution.gradient import gradient
+from srd_jax.attribution.input_x_gradient import input_x_gradient
+from srd_jax.attribution.integrated_gradients import integrated_gradients
+from srd_jax.attribution.saliency import saliency
+from srd_jax.attribution.smoothgrad import smoothgrad
 from srd_jax.attribution.srd import explain
 from srd_jax.attribution.srd_encoder import srd_encoder
 from srd_jax.attribution.srd_scalar import srd_scalar
@@ -28,7 +31,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "srd": explain,
         "srd_scalar": srd_scalar,
         "srd_encoder": srd_encoder,
-        "gradient": gradient,
+        "saliency": saliency,
+        "input_x_gradient": input_x_gradient,
+        "integrated_gradients": integrated_gradients,
+        "smoothgrad": smoothgrad,
     }
 )
 """Every method by name."""

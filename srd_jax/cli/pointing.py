@@ -61,7 +61,7 @@ def pointing(
 ) -> None:
     """Play the pointing game on a set with boxes: does the highest point of the true class's map lie in the box?
 
-    By default with SRD and the gradient. Images without a label are left out.
+    By default with SRD and saliency, the gradient's magnitude. Images without a label are left out.
     """
     check_folder(out)
 
@@ -74,7 +74,7 @@ def pointing(
     from .methods import chosen, given  # noqa: PLC0415
     from .reports import show_report  # noqa: PLC0415
 
-    methods = chosen(method or ("srd", "gradient"))
+    methods = chosen(method or ("srd", "saliency"))
     options = given(methods, contrast=contrast, bias=bias, head=head)
     keep_programs(cache=cache)
     net = load_model(model, weights)

@@ -54,7 +54,7 @@ def pointing(
     batches: Iterable[Batch],
     batch: int,
     *,
-    methods: Sequence[str] = ("srd", "gradient"),
+    methods: Sequence[str] = ("srd", "saliency"),
     options: Mapping[str, Any] = MappingProxyType({}),
     sigma: float = 2.0,
     seed: int = 0,

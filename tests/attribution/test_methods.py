@@ -94,9 +94,9 @@ def test_it_says_what_it_is_and_where_it_is_from(name):
 
 
 def test_methods_are_found_by_name_with_the_options_they_have():
-    with pytest.raises(srd.MethodError, match="called 'gradien'; did you mean 'gradient'"):
-        find_method("gradien")
-    assert keywords_of(find_method("gradient")) == ("channel_axis",)
+    with pytest.raises(srd.MethodError, match="called 'salienc'; did you mean 'saliency'"):
+        find_method("salienc")
+    assert keywords_of(find_method("saliency")) == ("reduce", "channel_axis")
     plain = with_options(find_method("srd"), {"contrast": None, "sharpness": 3})(network)
     heat = plain(VARIABLES, IMAGES, 1)
     np.testing.assert_allclose(heat.sum((1, 2)), network(VARIABLES, IMAGES)[:, 1], atol=1e-5)

@@ -62,9 +62,9 @@ def test_a_head_that_single_neurons_do_not_have(tmp_path):
 def test_methods_in_place_of_the_settings(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "load_model", lambda name, weights: NET)
     out = tmp_path / "out"
-    command = ["ablate", "--size", "16", "--steps", "2", "--method", "gradient", "--method", "srd", "--out", str(out)]
+    command = ["ablate", "--size", "16", "--steps", "2", "--method", "saliency", "--method", "srd", "--out", str(out)]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     record = json.loads(next(out.glob("*.json")).read_text())
-    assert list(record["results"]) == ["gradient", "srd"]
-    assert record["settings"] == {"gradient": {"method": "gradient"}, "srd": {"method": "srd"}}
+    assert list(record["results"]) == ["saliency", "srd"]
+    assert record["settings"] == {"saliency": {"method": "saliency"}, "srd": {"method": "srd"}}

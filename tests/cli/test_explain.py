@@ -128,20 +128,20 @@ def test_logits_that_are_not_finite_end_the_command(command, photo, tmp_path, us
 
 def test_another_method(photo, tmp_path, use):
     use(network(3))
-    result = srd(photo("a.png"), "--method", "gradient", "--target", "top2", "--out", tmp_path / "out")
+    result = srd(photo("a.png"), "--method", "saliency", "--target", "top2", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    written = sorted((tmp_path / "out").glob("a_*_gradient_*.npz"))
+    written = sorted((tmp_path / "out").glob("a_*_saliency_*.npz"))
     assert len(written) == 2
     with np.load(written[0]) as numbers:
-        assert str(numbers["method"]) == "gradient"
+        assert str(numbers["method"]) == "saliency"
         assert (numbers["map"] >= 0).all()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--method", "gradients"], "no attribution method is called 'gradients'; did you mean 'gradient'"),
-        (["--method", "gradient", "--bias", "none"], "no option --bias of gradient"),
+        (["--method", "saliencies"], "no attribution method is called 'saliencies'; did you mean 'saliency'"),
+        (["--method", "saliency", "--bias", "none"], "no option --bias of saliency"),
     ],
 )
 def test_methods_and_options_that_do_not_exist(options, message, tmp_path):

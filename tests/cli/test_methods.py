@@ -13,13 +13,13 @@ def test_none_of_the_command_line_is_none():
 
 
 def test_an_option_that_some_method_has_is_allowed():
-    assert given(["gradient", "srd"], **DEFAULT | {"bias": "none"})["bias"] == "none"
-    with pytest.raises(MethodError, match="no option --bias of gradient"):
-        given(["gradient"], **DEFAULT | {"bias": "none"})
-    assert given(["gradient"], **DEFAULT)["bias"] == "norm"
+    assert given(["saliency", "srd"], **DEFAULT | {"bias": "none"})["bias"] == "none"
+    with pytest.raises(MethodError, match="no option --bias of saliency"):
+        given(["saliency"], **DEFAULT | {"bias": "none"})
+    assert given(["saliency"], **DEFAULT)["bias"] == "norm"
 
 
 def test_methods_are_taken_once_in_order():
-    assert chosen(["gradient", "srd", "gradient"]) == ["gradient", "srd"]
+    assert chosen(["saliency", "srd", "saliency"]) == ["saliency", "srd"]
     with pytest.raises(MethodError, match="no attribution method is called 'grad-cam'"):
         chosen(["grad-cam"])

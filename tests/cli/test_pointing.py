@@ -32,8 +32,8 @@ def test_the_command_writes_a_picture_and_the_numbers(small_set, tmp_path):
     assert set(record["results"]) == {
         "srd",
         "srd, smoothed",
-        "gradient",
-        "gradient, smoothed",
+        "saliency",
+        "saliency, smoothed",
         "the centre",
         "anywhere",
     }

@@ -148,8 +148,8 @@ def test_flows_of_one_function_are_one_kind_of_tree():
 
 def test_a_gradient_compiles_once():
     f = network()
-    explained = METHODS["gradient"](f)
+    explained = METHODS["saliency"](f)
     explained(2.0, IMAGES, 0)
     with compilations() as later:
-        METHODS["gradient"](f)(3.0, IMAGES, 1)
+        METHODS["saliency"](f)(3.0, IMAGES, 1)
     assert not later

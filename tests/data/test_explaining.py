@@ -38,7 +38,7 @@ def run(method="srd", options=None, net=None):
     return notes.rows
 
 
-@pytest.mark.parametrize(("method", "options"), [("srd", {"contrast": None}), ("gradient", {})])
+@pytest.mark.parametrize(("method", "options"), [("srd", {"contrast": None}), ("saliency", {})])
 def test_maps_are_those_of_the_method(method, options):
     net, rows = network(5), run(method, options)
     last = rows[1]

@@ -35,7 +35,7 @@ def crops(tmp_path):
     return [read_photo(file, "tiny_resnet", 16) for file in files]
 
 
-@pytest.mark.parametrize(("method", "options"), [("srd", {"contrast": None}), ("gradient", {"contrast": None})])
+@pytest.mark.parametrize(("method", "options"), [("srd", {"contrast": None}), ("saliency", {"contrast": None})])
 def test_classes_and_ranks(crops, method, options, tmp_path):
     asked = Asked(method, options, "own")
     results = list(explain_photos(NET, crops, [3, Rank(1)], asked, batch=2))

@@ -31,7 +31,7 @@ def played(net, batches):
 
 
 def test_every_answer_is_counted_once_an_image(played):
-    assert tuple(played.hits) == ("srd", "srd" + SMOOTHED, "gradient", "gradient" + SMOOTHED, CENTRE, ANYWHERE)
+    assert tuple(played.hits) == ("srd", "srd" + SMOOTHED, "saliency", "saliency" + SMOOTHED, CENTRE, ANYWHERE)
     assert all(hits.shape == (5,) for hits in played.hits.values())
     assert all(hits[0] == 1 for hits in played.hits.values())  # the box is the whole image
     np.testing.assert_array_equal(played.hits[CENTRE], [1, 1, 0, 0, 1])
@@ -47,7 +47,7 @@ def test_hits_are_those_of_the_maps_own_peaks(net, batches, played):
 
     maps = {
         "srd": jax.jit(srd.explain(net.apply))(net.variables, images, labels),
-        "gradient": abs(jax.jit(jax.grad(own))(images)).max(-1),
+        "saliency": abs(jax.jit(jax.grad(own))(images)).max(-1),
     }
     for name, heat in maps.items():
         peaks = [np.unravel_index(np.argmax(each), each.shape) for each in np.asarray(heat)]
