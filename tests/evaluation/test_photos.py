@@ -49,7 +49,7 @@ def test_classes_and_ranks(crops, method, options, tmp_path):
         heat = srd.explain(network, contrast=None)(WEIGHTS, x, 3)
         np.testing.assert_allclose([result.maps[3] for result in results], heat, atol=1e-6)
     picture, numbers = write_explanation(NET, results[0], 3, asked, tmp_path)
-    assert picture.stem == ("a_small_3-cup" if method == "srd" else "a_small_gradient_3-cup")
+    assert picture.stem == ("a_small_3-cup" if method == "srd" else "a_small_saliency_3-cup")
     with np.load(numbers) as kept:
         np.testing.assert_array_equal(kept["map"], results[0].maps[3])
         assert str(kept["contrast"]) == "none"
