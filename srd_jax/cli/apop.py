@@ -54,6 +54,7 @@ def apop(
 
     from srd_jax.evaluation import patterns  # noqa: PLC0415
     from srd_jax.evaluation.report import Subject  # noqa: PLC0415
+    from srd_jax.patterns import active_layers  # noqa: PLC0415
 
     from .caching import keep_programs  # noqa: PLC0415
     from .inputs import load_model, outline, weights_label  # noqa: PLC0415
@@ -64,9 +65,10 @@ def apop(
     net = load_model(model, weights)
     if len(net.labels) == 1:
         raise SRDError(f"{net.name} has one logit, and so no class to predict among others")
-    layers = _layers(layer, net.layers)
+    shown = outline(model, size)
+    layers = _known(layer, net.layers) if layer else active_layers(net.apply, net.layers, net.variables, shown.images)
     if data is None:
-        batches, total = from_photos(images, outline(model, size), batch)
+        batches, total = from_photos(images, shown, batch)
         batch = min(batch, total)
     else:
         batches, total = from_data(data, split, count, net, batch, size=size, data_dir=data_dir, manual_dir=manual_dir)
@@ -81,10 +83,10 @@ def apop(
     show_report(patterns.report(results, subject, total), out)
 
 
-def _layers(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+def _known(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
     from srd_jax.messages import did_you_mean  # noqa: PLC0415
 
-    for name in wanted or ():
+    for name in wanted:
         if name not in known:
             raise LayerError(f"no PFV map is called {name!r}; {did_you_mean(name, list(known))}")
-    return list(dict.fromkeys(wanted)) if wanted else list(known)
+    return list(dict.fromkeys(wanted))

@@ -1,5 +1,5 @@
 """Activation patterns: what a network predicts from which of its units are on."""
 
-from srd_jax.patterns.apop import apop
+from srd_jax.patterns.apop import active_layers, apop
 
-__all__ = ["apop"]
+__all__ = ["active_layers", "apop"]

@@ -21,7 +21,7 @@ from srd_jax.errors import LayerError, ShapeError, UnsupportedPrimitiveError
 from srd_jax.messages import did_you_mean
 from srd_jax.patterns.frozen_pattern import run_held
 
-__all__ = ["apop"]
+__all__ = ["active_layers", "apop"]
 
 
 def apop(f: Model, layer: str | None = None, *, channel_axis: int = -1) -> Callable[..., Float[Array, "n classes"]]:
@@ -80,6 +80,26 @@ def apop(f: Model, layer: str | None = None, *, channel_axis: int = -1) -> Calla
     return predicted
 
 
+def active_layers(
+    f: Model, names: Sequence[str], variables: Any, images: Any, *, channel_axis: int = -1
+) -> tuple[str, ...]:
+    """Those of a model's layers whose activation can be told, by tracing alone; a block's linear output has none.
+
+    Args:
+        f: ``f(variables, images) -> logits``, as in `srd_jax.decompose`.
+        names: of PFV maps that there are.
+        variables: pytree of arrays, or of their shapes and dtypes.
+        images: (N, *grid, C), or its shape and dtype.
+        channel_axis: axis of ``images`` that holds the channels.
+
+    Raises:
+        LayerError: there is no such layer.
+    """
+    program = trace(jax.make_jaxpr(f, return_shape=True), variables, images)
+    leaves = jax.tree.leaves(variables)
+    return tuple(name for name in names if _found(program, name, leaves, images, channel_axis)[0] is not None)
+
+
 def _as_probe(probe: Any, images: Array) -> Array:
     if probe is None:
         raise ShapeError("the pattern of the whole network needs a probe to run through it, such as zeros or ones")
@@ -112,6 +132,23 @@ def _site(program: Program, layer: str, leaves: Sequence[Any], images: Array, ch
     Raises:
         LayerError: there is no such layer, or it has no activation that can be told.
     """
+    before, after = _found(program, layer, leaves, images, channel_axis)
+    if before is None:
+        raise LayerError(
+            f"the activation of {layer!r} cannot be told: it is neither made by elementwise steps from one value nor "
+            "read by such steps alone. Give the activation's output a name with jax.ad_checkpoint.checkpoint_name"
+        )
+    return before, after
+
+
+def _found(
+    program: Program, layer: str, leaves: Sequence[Any], images: Array, channel_axis: int
+) -> tuple[Ref | None, Ref]:
+    """The values before and after a layer's activation, None and its own where that cannot be told.
+
+    Raises:
+        LayerError: there is no such layer.
+    """
     activations = Activations(program)
     named = activations.named(layer)
     places = {layer: named[0]} if len(named) == 1 else _layers(program, leaves, images, channel_axis)
@@ -122,11 +159,6 @@ def _site(program: Program, layer: str, leaves: Sequence[Any], images: Array, ch
     if before is None:
         ahead = activations.after(value)
         before, after = (None, value) if ahead is None else (activations.before(ahead), ahead)
-    if before is None:
-        raise LayerError(
-            f"the activation of {layer!r} cannot be told: it is neither made by elementwise steps from one value nor "
-            "read by such steps alone. Give the activation's output a name with jax.ad_checkpoint.checkpoint_name"
-        )
     return before, after
 
 

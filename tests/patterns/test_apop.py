@@ -13,6 +13,7 @@ from jax.ad_checkpoint import checkpoint_name
 import srd_jax as srd
 from srd_jax import models
 from srd_jax.core.tracing import evaluate, trace
+from srd_jax.patterns import active_layers
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 9, 8, 3))
 PROBE = jax.random.normal(jax.random.key(1), (2, 9, 8, 3))
@@ -298,3 +299,14 @@ def test_the_ports(name):
     np.testing.assert_allclose(ours, logits, atol=1e-5 * float(jnp.abs(logits).max()))
     for layer in (net.layers[0], net.layers[-1]):
         assert jnp.isfinite(srd.apop(net.apply, layer)(net.variables, images)).all()
+
+
+def test_a_linear_output_is_no_active_layer():
+    def f(kernel, x):
+        x = checkpoint_name(x @ kernel, "linear") @ kernel.T
+        return (checkpoint_name(jax.nn.relu6(x), "clipped") @ kernel).mean((1, 2))
+
+    kernel, names = jax.ShapeDtypeStruct((3, 4), jnp.float32), ["linear", "clipped"]
+    assert active_layers(f, names, kernel, jax.ShapeDtypeStruct(IMAGES.shape, IMAGES.dtype)) == ("clipped",)
+    with pytest.raises(srd.LayerError, match="no PFV map is called 'clip'"):
+        active_layers(f, ["clip"], kernel, jax.ShapeDtypeStruct(IMAGES.shape, IMAGES.dtype))
