@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
 
 COMMAND = (
@@ -26,6 +27,7 @@ def run(home, cache="yes", **more):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="cache folders are elsewhere on other systems")
+@pytest.mark.skipif(jax.__version_info__ < (0, 10, 2), reason="JAX logs errors where it finds programs again")
 def test_programs_are_kept_in_the_users_cache_folder(tmp_path):
     kept = run(tmp_path)
     assert kept
