@@ -8,9 +8,7 @@ on shapes alone is known while tracing.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from math import prod
-from operator import mul
 from typing import Any, TypeVar
 
 import jax
@@ -210,13 +208,13 @@ class Window:
         furthest = [(k - 1) * d // s for k, d, s in zip(self.size, self.dilation, self.stride, strict=True)]
         spare = [q - n for q, n in zip(extent, self.later_grid(padded), strict=True)]
         around = Pad(tuple((low, high, 0) for low, high in zip(furthest, spare, strict=True)))
-        factors = [around.select(weights)] if maps is None else [around.select(weights), around.select(maps[None])]
+        weights, common = around.select(weights), None if maps is None else around.select(maps)
         sums: dict[Grid, Any] = {}
         for tap, (phase, starts) in enumerate(self._places()):
             box = [slice(low - o, low - o + q) for low, o, q in zip(furthest, starts, extent, strict=True)]
-            places = (tap, 0)[: len(factors)]
-            parts = (x[(slice(at, at + 1), ..., *box)] for at, x in zip(places, factors, strict=True))
-            product = reduce(mul, parts)
+            product = weights[(slice(tap, tap + 1), ..., *box)]
+            if common is not None:
+                product = product * common[(..., *box)]
             sums[phase] = sums[phase] + product if phase in sums else product
         full = self._woven({phase: total[0] for phase, total in sums.items()})[(..., *(slice(n) for n in padded))]
         return transposed(self.pad.select, (*full.shape[: full.ndim - len(grid)], *grid), full)

@@ -20,12 +20,13 @@ from jaxtyping import Array, Float, Int
 
 from srd_jax.core import layout as lay
 from srd_jax.core.chunked import chunked
+from srd_jax.core.evaluate import evaluate
 from srd_jax.core.layout import BATCH, Dim, Layout
 from srd_jax.core.meshes import varying_alike
 from srd_jax.core.sharing import Bias, accumulator
 from srd_jax.core.squash import Squash
 from srd_jax.core.targets import one_hot
-from srd_jax.core.tracing import Equation, Operand, Ref, evaluate
+from srd_jax.core.tracing import Equation, Operand, Ref
 from srd_jax.errors import ShapeError
 
 __all__ = ["Contrast", "Head", "HeadRule", "HeadTable"]

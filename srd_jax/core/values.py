@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from srd_jax.core import layout as lay
 from srd_jax.core.geometry import Copy, Regrid, Step, count_taps
 from srd_jax.core.layout import CHANNEL, COPY, Dim, Layout
-from srd_jax.core.taps import Tap, divided
+from srd_jax.core.taps import Tap
 
 __all__ = ["Linear", "Map", "Mix", "Sum", "Switches", "Term", "Value"]
 
@@ -333,41 +333,6 @@ def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, *,
         )
     started = replace(term, mix=mix, steps=(*term.steps, step), chain=(), proportional=True)
     return Sum(array, layout, (started,), biased=biased)
-
-
-def pooled_again(value: Sum, fn: Linear, layout: Layout, mix: Mix, step: Step) -> Sum:
-    """A pool of what only pools: one step from the same maps, whose taps are pairs of the taps of both.
-
-    Args:
-        value: an open sum that is pooled.
-        fn: the second pool, whole.
-        layout: of the result.
-        mix: the second pool, tap by tap.
-        step: how it moves positions.
-    """
-
-    def again(part: Sum | Term) -> Sum | Term:
-        if isinstance(part, Sum):
-            return replace(part, array=fn(part.array), layout=layout, parts=tuple(map(again, part.parts)))
-        first = part.mix
-        assert first is not None
-
-        def gather(padded: jax.Array, tap: Tap) -> jax.Array:
-            return first.gather(padded, divided(tap, mix.taps)[0])
-
-        def local(read: jax.Array, tap: Tap) -> jax.Array:
-            own, later = divided(tap, mix.taps)
-            pooled = part.after(first.local(read, own))
-            return mix.local(mix.gather(mix.pad(pooled, 0), later), later)
-
-        both = Mix(first.taps * mix.taps, first.pad, gather, local, first.gathered, pools=True)
-        return replace(
-            part, mix=both, steps=(*part.steps, step), chain=(), after_mix=part.after_mix + 1, position_invariant=True
-        )
-
-    made = again(value)
-    assert isinstance(made, Sum)
-    return replace(made, ref=-1, only_in_padding=False, origin=None)
 
 
 def copied_axes(value: Value, layout: Layout) -> tuple[int, ...]:

@@ -12,7 +12,8 @@ from jax.ad_checkpoint import checkpoint_name
 
 import srd_jax as srd
 from srd_jax import models
-from srd_jax.core.tracing import evaluate, trace
+from srd_jax.core.evaluate import evaluate
+from srd_jax.core.tracing import trace
 from srd_jax.patterns import active_layers
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 9, 8, 3))

@@ -19,9 +19,9 @@ from srd_jax.core.rules.convolution import selection
 from srd_jax.core.rules.positionwise import reduce_channels, require_channels, without
 from srd_jax.core.rules.reduce_positions import reduce_positions
 from srd_jax.core.rules.windows import AxisWindow, SlidingWindow, sliding
-from srd_jax.core.taps import offsets_of
+from srd_jax.core.taps import Tap, divided, offsets_of
 from srd_jax.core.tracing import Equation, bind
-from srd_jax.core.values import Map, Mix, Sum, Switches, Term, Value, extend, mixed, pooled_again, restructure
+from srd_jax.core.values import Linear, Map, Mix, Sum, Switches, Term, Value, extend, mixed, restructure
 
 
 @register_rule(jp.reduce_window_max_p, action="pool", pattern="switches")
@@ -131,9 +131,44 @@ def _summed(
     if isinstance(value, Map) and value.pool is not None:
         value = value.pool
     if isinstance(value, Sum) and value.is_pooled:
-        return pooled_again(value, lambda x: bind(equation, x)[0], *pool(value.layout))
+        return _summed_again(value, lambda x: bind(equation, x)[0], *pool(value.layout))
     term, operand, biased = selection(interpreter, value)
     return mixed(term, bind(equation, operand)[0], *pool(term.layout), biased=biased)
+
+
+def _summed_again(value: Sum, fn: Linear, layout: Layout, mix: Mix, step: Step) -> Sum:
+    """A pool of what only pools: one step from the same maps, whose taps are pairs of the taps of both.
+
+    Args:
+        value: an open sum that is pooled.
+        fn: the second pool, whole.
+        layout: of the result.
+        mix: the second pool, tap by tap.
+        step: how it moves positions.
+    """
+
+    def again(part: Sum | Term) -> Sum | Term:
+        if isinstance(part, Sum):
+            return replace(part, array=fn(part.array), layout=layout, parts=tuple(map(again, part.parts)))
+        first = part.mix
+        assert first is not None
+
+        def gather(padded: jax.Array, tap: Tap) -> jax.Array:
+            return first.gather(padded, divided(tap, mix.taps)[0])
+
+        def local(read: jax.Array, tap: Tap) -> jax.Array:
+            own, later = divided(tap, mix.taps)
+            pooled = part.after(first.local(read, own))
+            return mix.local(mix.gather(mix.pad(pooled, 0), later), later)
+
+        both = Mix(first.taps * mix.taps, first.pad, gather, local, first.gathered, pools=True)
+        return replace(
+            part, mix=both, steps=(*part.steps, step), chain=(), after_mix=part.after_mix + 1, position_invariant=True
+        )
+
+    made = again(value)
+    assert isinstance(made, Sum)
+    return replace(made, ref=-1, only_in_padding=False, origin=None)
 
 
 @register_rule(jp.reduce_window_min_p, action="pool", pattern="switches")
