@@ -10,9 +10,9 @@ from jaxtyping import Float, Float32, Int32, UInt8
 from srd_jax.errors import WeightsError
 
 if TYPE_CHECKING:
-    from srd_jax.models import Network
+    pass
 
-__all__ = ["Batch", "check_logits", "filled", "normalised"]
+__all__ = ["Batch", "check_logits", "filled"]
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,6 @@ def filled(batch: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:
     """A batch filled up to a size with its last item, so that nothing is compiled twice."""
     items = np.asarray(batch)
     return np.concatenate([items, np.repeat(items[-1:], size - len(items), 0)]) if len(items) < size else items
-
-
-def normalised(model: "Network", images: UInt8[np.ndarray, "N H W 3"]) -> Float32[np.ndarray, "N H W 3"]:
-    """The network input for images that have the model's size."""
-    return model.preprocess.normalise(images)
 
 
 def check_logits(logits: Float[np.ndarray, "..."], model: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from srd_jax.attribution import find_method, with_options
-from srd_jax.batch import Batch, check_logits, filled, normalised
+from srd_jax.batch import Batch, check_logits, filled
 from srd_jax.drawing.charts import draw_contact_sheet
 from srd_jax.evaluation.report import Report, Subject, untrained_notice
 from srd_jax.metrics import METRICS, Explained, blurred, bootstrap, mean_colour
@@ -105,7 +105,7 @@ def ablation(
     unlabelled = 0
     for each in batches:
         real = len(each.labels)
-        x = jnp.asarray(normalised(net, filled(each.images, batch)))
+        x = jnp.asarray(net.preprocess.normalise(filled(each.images, batch)))
         logits = np.asarray(predict(net.variables, x))
         check_logits(logits, net.name)
         labels = filled(each.labels, batch)

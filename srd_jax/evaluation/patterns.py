@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from srd_jax.batch import Batch, check_logits, filled, normalised
+from srd_jax.batch import Batch, check_logits, filled
 from srd_jax.drawing.charts import draw_by_depth
 from srd_jax.evaluation.report import Report, Subject, untrained_notice
 from srd_jax.metrics import bootstrap
@@ -88,7 +88,7 @@ def patterns(
     labels: list[np.ndarray] = []
     for number, each in enumerate(batches):
         real = len(each.labels)
-        images = normalised(net, filled(each.images, batch))
+        images = net.preprocess.normalise(filled(each.images, batch))
         inputs = _probes(images, jax.random.fold_in(jax.random.key(0), number), real)
         logits = np.asarray(ordinary(net.variables, images))
         check_logits(logits, net.name)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from srd_jax.attribution import find_method, with_options
-from srd_jax.batch import Batch, check_logits, filled, normalised
+from srd_jax.batch import Batch, check_logits, filled
 from srd_jax.drawing.charts import draw_contact_sheet
 from srd_jax.errors import DataError
 from srd_jax.evaluation.patterns import left_out
@@ -103,7 +103,7 @@ def pointing(
         if each.boxes is None or not np.isfinite(each.boxes).all():
             raise DataError("the pointing game needs a box for every image, and this set has images without one")
         boxes = np.round(each.boxes).astype(np.int32)
-        images = normalised(net, filled(each.images, batch))
+        images = net.preprocess.normalise(filled(each.images, batch))
         hits, maps, logits = play(net.variables, images, filled(each.labels, batch), filled(boxes, batch))
         check_logits(np.asarray(logits), net.name)
         for name, values in hits.items():

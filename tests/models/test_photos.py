@@ -7,7 +7,7 @@ from PIL import Image
 
 from srd_jax.errors import ImageError, ShapeError
 from srd_jax.models import SAMPLES, crop, preprocess, sample_photo
-from srd_jax.models.photos import IMAGENET_MEAN, IMAGENET_STD
+from srd_jax.models.photos import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (40, 50, 3), np.uint8)
@@ -202,3 +202,9 @@ def test_an_unknown_sample_has_a_suggestion():
         sample_photo("chelsey")
     with pytest.raises(ImageError, match="there are astronaut, chelsea"):
         sample_photo("xyz")
+
+
+def test_pixels_of_the_right_size_are_only_normalised():
+    images = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), np.uint8)
+    preprocessing = Preprocessing(8, 16, (0.25,) * 3, (0.5,) * 3)
+    np.testing.assert_allclose(preprocessing.normalise(images), images / 255 * 2 - 0.5, atol=1e-6)
