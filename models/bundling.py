@@ -47,7 +47,7 @@ def bundle(model: str, source: Path, out: Path) -> Path:
         if not np.isfinite(state[name]).all():
             raise WeightsError(f"{name} of {source} holds {np.abs(array).max():g}, more than float16 can.")
     encoded = save(state, {"class_names": json.dumps(labels)})
-    card = {"sha256": hashlib.sha256(encoded).hexdigest(), "source": source.name, "source_sha256": _checksum(source)}
+    card = {"sha256": _checksum(encoded), "source": source.name, "source_sha256": _checksum(source.read_bytes())}
     with replacing(out) as file:
         file.write(encoded)
     with replacing(out.with_suffix(".json")) as file:
@@ -55,8 +55,8 @@ def bundle(model: str, source: Path, out: Path) -> Path:
     return out.with_suffix(".json")
 
 
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _main(

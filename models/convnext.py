@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from .family import Entry, Family
 from .labels import imagenet_labels
-from .layers import convolution
+from .layers import convolution, logits_of
 from .photos import Preprocessing
 
 __all__ = ["FAMILY", "Block", "ConvNeXt"]
@@ -93,8 +93,7 @@ class ConvNeXt(nn.Module):
             for b in range(depth):
                 x = Block(channels, self.dtype, name=f"features.{2 * s + 1}.{b}")(x)
         x = layer_norm(self.dtype, "classifier.0")(x.mean((1, 2)))
-        x = nn.Dense(self.num_classes, dtype=self.dtype, name="classifier.2")(x)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return logits_of(x, self.num_classes, self.dtype, "classifier.2")
 
 
 def renamed(depths: tuple[int, ...]) -> Mapping[str, str]:

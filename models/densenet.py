@@ -15,7 +15,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from .family import Entry, Family
-from .layers import batch_norm, convolution
+from .layers import batch_norm, convolution, logits_of
 
 __all__ = ["FAMILY", "DenseNet"]
 
@@ -76,8 +76,7 @@ class DenseNet(nn.Module):
                 x = conv(x.shape[-1] // 2, 1, 1, name=f"{name}.conv")(activated(x, f"{name}.norm", f"{name}.relu"))
                 x = nn.avg_pool(x, (2, 2), strides=(2, 2))
         x = activated(x, "features.norm5", "features.relu5")
-        x = nn.Dense(self.num_classes, dtype=self.dtype, name="classifier")(x.mean((1, 2)))
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return logits_of(x.mean((1, 2)), self.num_classes, self.dtype, "classifier")
 
 
 def _entry(*depths: int, **fields: Any) -> Entry:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from .family import Entry, Family
 from .labels import imagenet_labels
-from .layers import Excitation, batch_norm, convolution, multiple
+from .layers import Excitation, batch_norm, convolution, logits_of, multiple
 from .photos import Preprocessing, Resample
 
 __all__ = ["FAMILY", "WEIGHTS", "EfficientNet", "MBConv"]
@@ -176,8 +176,7 @@ class EfficientNet(nn.Module):
                 stride = stage.stride if b == 0 else 1
                 x = MBConv(stage.expansion, stage.kernel, stride, channels, style, name=f"blocks.{s}.{b}")(x)
         x = checkpoint_name(act(style.norm("bn2")(style.convolution(head, 1, 1, "conv_head")(x))), "act2")
-        x = nn.Dense(self.num_classes, dtype=self.dtype, name="classifier")(x.mean((1, 2)))
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return logits_of(x.mean((1, 2)), self.num_classes, self.dtype, "classifier")
 
 
 def renamed(blocks: tuple[int, ...]) -> Mapping[str, str]:

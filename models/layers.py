@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-__all__ = ["Excitation", "batch_norm", "convolution", "multiple"]
+__all__ = ["Excitation", "batch_norm", "convolution", "logits_of", "multiple"]
 
 
 def convolution(
@@ -74,6 +75,12 @@ class Excitation(nn.Module):
         dense = partial(nn.Conv, kernel_size=(1, 1), dtype=self.dtype)
         squeezed = self.activation(dense(self.channels, name=self.names[0])(x.mean((1, 2), keepdims=True)))
         return x * self.gate(dense(x.shape[-1], name=self.names[1])(squeezed))
+
+
+def logits_of(x: Float[Array, "N C"], classes: int, dtype: Any, name: str) -> Float[Array, "N classes"]:
+    """A dense layer's logits, float32 at least whatever the network computes in."""
+    x = nn.Dense(classes, dtype=dtype, name=name)(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def multiple(channels: float, divisor: int = 8) -> int:

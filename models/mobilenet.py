@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from .family import Entry, Family
 from .labels import imagenet_labels
-from .layers import batch_norm, convolution
+from .layers import batch_norm, convolution, logits_of
 from .photos import Preprocessing
 
 __all__ = ["FAMILY", "InvertedResidual", "MobileNetV2"]
@@ -115,8 +115,7 @@ class MobileNetV2(nn.Module):
             stride = stage.stride if b == 0 else 1
             x = InvertedResidual(stage.expansion, stride, stage.channels, self.dtype, name=f"features.{i}")(x)
         x = unit(x, 1280, 1, 1, f"features.{len(BLOCKS) + 1}")
-        x = nn.Dense(self.num_classes, dtype=self.dtype, name="classifier.1")(x.mean((1, 2)))
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return logits_of(x.mean((1, 2)), self.num_classes, self.dtype, "classifier.1")
 
 
 def renamed() -> Mapping[str, str]:

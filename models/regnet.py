@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from .family import Entry, Family
 from .labels import imagenet_labels
-from .layers import Excitation, batch_norm, convolution, multiple
+from .layers import Excitation, batch_norm, convolution, logits_of, multiple
 from .photos import Preprocessing
 
 __all__ = ["FAMILY", "RegNet", "Stage", "stages"]
@@ -122,8 +122,7 @@ class RegNet(nn.Module):
                 squeeze = round(x.shape[-1] / 4) if self.excited else 0
                 name = f"trunk_output.block{s}.block{s}-{b}"
                 x = Block(stage.channels, stage.group, 2 if b == 0 else 1, squeeze, self.dtype, name=name)(x)
-        x = nn.Dense(self.num_classes, dtype=self.dtype, name="fc")(x.mean((1, 2)))
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return logits_of(x.mean((1, 2)), self.num_classes, self.dtype, "fc")
 
 
 def renamed(trunk: tuple[Stage, ...]) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from .family import Entry, Family
-from .layers import batch_norm, convolution
+from .layers import batch_norm, convolution, logits_of
 
 __all__ = ["FAMILY", "BasicBlock", "Bottleneck", "ResNet"]
 
@@ -149,8 +149,7 @@ class ResNet(nn.Module):
                 x = block(channels, stride, project, self.pool_skips, self.dtype, name=f"layer{s + 1}.{b}")(
                     x, train=train
                 )
-        x = nn.Dense(self.num_classes, dtype=self.dtype, name="fc")(x.mean((1, 2)))
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return logits_of(x.mean((1, 2)), self.num_classes, self.dtype, "fc")
 
 
 FAMILY = Family(
