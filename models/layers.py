@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from srd_jax.core.depthwise import convolve
+
 __all__ = ["Excitation", "batch_norm", "convolution", "logits_of", "multiple"]
 
 
@@ -41,6 +43,7 @@ def convolution(
         strides=(stride, stride),
         padding=((pad, pad), (pad, pad)) if padding == "SYMMETRIC" else padding,
         feature_group_count=groups,
+        conv_general_dilated=convolve,
         use_bias=bias,
         dtype=dtype,
         name=name,

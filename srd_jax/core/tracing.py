@@ -148,7 +148,7 @@ class _Inliner:
             line = user_line(eqn.source_info) or where
             called = _called(eqn)
             if called is not None:
-                results = self.run(*called, operands, inner_scope, line)
+                results = self.run(*called, operands[len(operands) - len(called[0].invars) :], inner_scope, line)
             else:
                 made = [self.fresh() for _ in eqn.outvars]
                 label = label_of(inner_scope, self._module(operands, made))
@@ -168,6 +168,13 @@ class _Inliner:
 
 
 def _called(eqn: jex.JaxprEqn) -> tuple[jex.Jaxpr, Sequence[Any]] | None:
+    """What an equation calls with the last of its operands, None for a step of its own.
+
+    Of `jax.lax.platform_dependent`, whose branches do the same on different platforms, it is the last: the general one.
+    """
+    if eqn.primitive is jp.cond_p and eqn.params.get("branches_platforms") is not None:
+        general = eqn.params["branches"][-1]
+        return general.jaxpr, general.consts
     parameter = _INLINED.get(eqn.primitive.name)
     if parameter is None:
         return None

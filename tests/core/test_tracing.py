@@ -353,6 +353,14 @@ def test_an_activation_is_kept_whole_with_the_gradient_of_its_author():
     assert not np.any(gradient)  # that of a bare maximum would be 1/2
 
 
+def test_what_is_written_for_several_platforms_is_its_general_form():
+    def f(_, x):
+        x = lax.platform_dependent(x, cpu=lambda x: x * 2, default=lambda x: x + x)
+        return channel_mean(lax.platform_dependent(x, cpu=jnp.sin, tpu=jnp.cos))
+
+    assert names(trace(f))[:2] == ["add", "cos"]
+
+
 def test_a_custom_jvp_that_does_more_than_elementwise_work_is_inlined():
     @jax.custom_jvp
     def pooled(x):

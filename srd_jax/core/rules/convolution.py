@@ -1,5 +1,6 @@
 """Convolutions: the taps of a kernel are its contributions, vhat_{i->j} = W_tap v_i."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,8 +14,10 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
+from srd_jax.core.depthwise import convolve, is_depthwise
 from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import BATCH, CHANNEL, COPY, Dim, Layout
+from srd_jax.core.meshes import varying_alike
 from srd_jax.core.registry import register_rule
 from srd_jax.core.rules.windows import AxisWindow, sliding
 from srd_jax.core.taps import Tap, box_of, offsets_of
@@ -123,8 +126,15 @@ def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence
         position_invariant=ungrouped,
         summed=summed if ungrouped else None,
     )
-    array = bind(equation, operand, kernel)[0]
+    array = _whole(equation, operand, kernel)
     return mixed(term, array, out_layout(window.layout), mix, window.step, biased=biased)
+
+
+def _whole(equation: Equation, operand: jax.Array, kernel: jax.Array) -> jax.Array:
+    if not is_depthwise(kernel, equation.params["dimension_numbers"], equation.params["feature_group_count"]):
+        return bind(equation, operand, kernel)[0]
+    names = inspect.signature(convolve).parameters
+    return convolve(*varying_alike((operand, kernel)), **{k: v for k, v in equation.params.items() if k in names})
 
 
 def _by_channels(equation: Equation, read: jax.Array, tap: jax.Array) -> jax.Array:
@@ -138,7 +148,9 @@ def _by_channels(equation: Equation, read: jax.Array, tap: jax.Array) -> jax.Arr
     product = partial(
         lax.dot_general, precision=params["precision"], preferred_element_type=params["preferred_element_type"]
     )
-    if groups == 1:
+    if is_depthwise(tap, numbers, groups):
+        vhat = v * weights.reshape(-1)
+    elif groups == 1:
         vhat = product(v.reshape((-1, v.shape[-1])), weights, (((1,), (axis,)), ((), ())))
     else:
         weights = jnp.moveaxis(weights, axis, 1)
