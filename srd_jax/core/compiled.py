@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import jax
 from jaxtyping import Array, Float
 
+from srd_jax.core.chunked import in_parts
 from srd_jax.core.head import Contrast, HeadRule
 from srd_jax.core.interpretation import Interpretation
 from srd_jax.core.interpreter import interpret
@@ -102,16 +103,26 @@ def _compiled_map(
     f: Model, decomposed: Decomposed, options: Options, contrast: Contrast | None
 ) -> Callable[..., tuple[Array, Array, Squash]]:
     own = partial(decomposed, jax.make_jaxpr(f, return_shape=True), options)
-    return jitted(partial(_explained, own, contrast))
+    return jitted(partial(_explained, own, contrast, options.channel_axis))
 
 
 def _explained(
-    decomposed: Callable[..., Any], contrast: Contrast | None, variables: Any, images: Array, targets: Any = None
+    decomposed: Callable[..., Any],
+    contrast: Contrast | None,
+    channel_axis: int,
+    variables: Any,
+    images: Array,
+    targets: Any = None,
 ) -> tuple[Float[Array, "n ..."], Float[Array, "n classes"], Squash]:
+    def of_images(images: Array, targets: Any) -> tuple[Array, Array, Squash]:
+        logits, flow = decomposed(variables, images)
+        return flow.relevance(targets, contrast=contrast)[flow.layers[0].name], logits, flow.head.squash
+
     if not isinstance(images.shape[0], int):
-        return _one_by_one(partial(_explained, decomposed, contrast, variables), images, targets)
-    logits, flow = decomposed(variables, images)
-    return flow.relevance(targets, contrast=contrast)[flow.layers[0].name], logits, flow.head.squash
+        return _one_by_one(of_images, images, targets)
+    if targets is None or targets.ndim > 0:
+        return in_parts(of_images, images, targets, channel_axis)
+    return in_parts(lambda images, _: of_images(images, targets), images, None, channel_axis)
 
 
 def _one_by_one(fn: Callable[..., Any], images: Array, targets: Array | None) -> Any:

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from srd_jax.core.chunked import chunked
+from srd_jax.core import chunked as rooms
+from srd_jax.core.chunked import chunked, in_parts
 
 XS = jnp.arange(14.0).reshape(7, 2)
 TABLE = jnp.arange(6.0).reshape(3, 2)
@@ -32,3 +33,28 @@ def test_they_have_derivatives_and_can_be_mapped():
     tables = jnp.stack([TABLE, TABLE + 1])
     mapped = jax.vmap(lambda table: chunked(lambda xs: f(xs, table), XS, 3))(tables)
     np.testing.assert_allclose(mapped, [chunked(lambda xs, t=t: f(xs, t), XS, 3) for t in tables], atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("channel_axis", [-1, 1])
+def test_images_in_parts_are_those_at_once(monkeypatch, count, channel_axis):
+    sizes = []
+
+    def fn(images, targets):
+        sizes.append(images.shape[0])
+        total = jnp.sum(jnp.sin(images), (1, 2, 3))
+        return total, {"with": total if targets is None else total * targets}
+
+    shape = (count, 4, 5, 3) if channel_axis == -1 else (count, 3, 4, 5)
+    images = jnp.arange(float(count * 60)).reshape(shape)
+    targets = jnp.arange(float(count))
+    monkeypatch.setattr(rooms, "_PIXELS", 2 * 4 * 5 + 7)
+    for data in (targets, None):
+        expected = fn(images, data)
+        sizes.clear()
+        made = in_parts(fn, images, data, channel_axis)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), made, expected)
+        assert set(sizes) == {min(count, 2)}
+        expected = jax.grad(lambda x, data=data: fn(x, data)[1]["with"].sum())(images)
+        got = jax.grad(lambda x, data=data: in_parts(fn, x, data, channel_axis)[1]["with"].sum())(images)
+        np.testing.assert_allclose(got, expected, atol=1e-6)
