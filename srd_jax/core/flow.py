@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from srd_jax.core import flow_files
+from srd_jax.core.boxes import boxes_of, tiled_fields
 from srd_jax.core.chunked import chunked
 from srd_jax.core.edges import Edge
 from srd_jax.core.head import Contrast, Head, HeadTable
@@ -222,7 +223,7 @@ class Flow:
         if direction not in ("backward", "forward"):
             raise ValueError(f'direction must be "backward" or "forward", not {direction!r}')
         index = self._index(layer)
-        where = _flat_positions(positions, layer, self.layers[index].grid)
+        where = None if positions is None else _flat_positions(positions, layer, self.layers[index].grid)
         return _compiled(_erf_of, self, where, (index, direction, chunk))
 
     def _checked(self, targets: ArrayLike | None, contrast: Contrast | None) -> Array | None:
@@ -325,10 +326,15 @@ def _account_of(flow: Flow, targets: Array | None) -> Account:
     return Account(*(part[:, 0] for part in account)) if single else account
 
 
-def _erf_of(flow: Flow, where: Array, index: int, direction: str, chunk: int) -> Float[Array, "n p ..."]:
-    pixels, grid = flow.layers[0].grid, flow.layers[index].grid
+def _erf_of(flow: Flow, where: Array | None, index: int, direction: str, chunk: int) -> Float[Array, "n p ..."]:
+    grids = [layer.grid for layer in flow.layers]
+    pixels, grid = grids[0], grids[index]
     n = flow.head.logits.shape[0]
     dtype = jnp.promote_types(flow.head.logits.dtype, jnp.float32)
+    boxes = boxes_of(flow.edges, index, grids) if where is None and direction == "backward" else None
+    if boxes is not None:
+        return tiled_fields(flow.edges, boxes, index, grids, n, dtype)
+    where = jnp.arange(prod(grid)) if where is None else where
 
     def seeds(places: Array, shape: tuple[int, ...]) -> Array:
         one_hot = jax.nn.one_hot(places, prod(shape), dtype=dtype).reshape((places.size, *shape))
@@ -355,10 +361,8 @@ def _compiled(fn: Callable[..., Any], flow: Flow, data: Array | None, options: t
     return by_image(lambda flow, data: fn(flow, data, *options), lambda flow, _: flow.head.logits)(flow, data)
 
 
-def _flat_positions(positions: ArrayLike | Sequence[Sequence[int]] | None, layer: str, grid: tuple[int, ...]) -> Array:
+def _flat_positions(positions: ArrayLike | Sequence[Sequence[int]], layer: str, grid: tuple[int, ...]) -> Array:
     """Positions as row-major indices (P,)."""
-    if positions is None:
-        return jnp.arange(prod(grid))
     places = jnp.asarray(positions)
     if places.ndim != 2 or places.shape[1] != len(grid) or not jnp.issubdtype(places.dtype, jnp.integer):
         raise LayerError(
