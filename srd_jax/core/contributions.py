@@ -28,7 +28,7 @@ from srd_jax.core import layout as lay
 from srd_jax.core.layout import BATCH, CHANNEL, Dim, Layout
 from srd_jax.core.meshes import transposed
 from srd_jax.core.paths import Group
-from srd_jax.core.taps import Tap, divided
+from srd_jax.core.taps import Tap, divided, over_taps
 from srd_jax.core.values import Term
 
 __all__ = ["group_norms", "products", "scale_of"]
@@ -97,11 +97,10 @@ def _measured(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Arr
         return jax.tree.map(lambda p: p[None], measured(contribution(0, 0)))
     mix = term.taps // term.pool_taps
 
-    @jax.checkpoint
-    def one(tap: Array) -> tuple[Array, Array | None]:
+    def one(tap: Tap) -> tuple[Array, Array | None]:
         return measured(contribution(*divided(tap, mix)))
 
-    return lax.map(one, jnp.arange(term.taps))
+    return over_taps(one, term.taps)
 
 
 def group_norms(
@@ -178,8 +177,7 @@ def _pulled_back(term: Term, x: Array, layout: Layout) -> Array:
     """< v , A_t^T X > for a max pool before any linear step."""
     reads, mix = _reads(term), term.mix
 
-    @jax.checkpoint
-    def one(tap: Array) -> Array:
+    def one(tap: Tap) -> Array:
         read, chosen = reads(tap)
         assert chosen is not None
 
@@ -190,13 +188,13 @@ def _pulled_back(term: Term, x: Array, layout: Layout) -> Array:
         product = read.astype(x.dtype) * transposed(ahead, read.shape, x)
         return _by_switch(lay.to_rows(product, term.gathered), lay.to_rows(chosen, term.gathered), term.pool_taps)
 
-    return _by_offset(lax.map(one, jnp.arange(_mixing_taps(term))), layout)
+    return _by_offset(over_taps(one, _mixing_taps(term)), layout)
 
 
 def _by_switch(rows: Array, switches: Array, offsets: int) -> Float[Array, "offsets rows"]:
     """The sum over channels for every offset of a max pool, in one pass where there are few."""
     if offsets > _OFFSETS:
-        return lax.map(lambda offset: jnp.sum(jnp.where(switches == offset, rows, 0), 1), jnp.arange(offsets))
+        return over_taps(lambda offset: jnp.sum(jnp.where(switches == offset, rows, 0), 1), offsets)
     parts = [jnp.where(switches == offset, rows, 0) for offset in range(offsets)]
     zeros = [jnp.zeros((), rows.dtype)] * offsets
     return jnp.stack(lax.reduce(parts, zeros, partial(jax.tree.map, add), (1,)))
@@ -275,7 +273,7 @@ def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> 
     taps, few, many = matrices.shape
     at_once = max(n for n in range(1, taps + 1) if taps % n == 0 and (n == 1 or n * few <= many))
 
-    def one(tap: Array, back: Array) -> tuple[Array, Array | None]:
+    def one(tap: Tap, back: Array) -> tuple[Array, Array | None]:
         reads = (plane if mix is None else mix.gather(plane, tap) for plane in planes)
         v = [lay.to_pfvs(read, of_plane)[..., 0].astype(rows.dtype) for read in reads]
         inner = sum(v_i * back_i for v_i, back_i in zip(v, back, strict=True))
@@ -284,14 +282,14 @@ def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> 
         turned = (sum(g_ij * v_j for g_ij, v_j in zip(row, v, strict=True)) for row in grams[tap])
         return inner, _safe_sqrt(sum(v_i * turned_i for v_i, turned_i in zip(v, turned, strict=True)))
 
-    @jax.checkpoint
-    def some(first: Array) -> tuple[Array, Array | None]:
+    def some(turn: Tap) -> tuple[Array, Array | None]:
+        first = turn * at_once
         each = lax.dynamic_slice_in_dim(matrices, first, at_once)
         back = lax.dot_general(each.reshape((-1, many)), rows, (((1,), (1,)), ((), ())))
         back = back.reshape((at_once, few, lay.batch(term.gathered), *lay.grid(term.gathered)))
         return jax.tree.map(lambda *parts: jnp.stack(parts), *(one(first + i, back[i]) for i in range(at_once)))
 
-    measured = lax.map(some, jnp.arange(0, taps, at_once))
+    measured = over_taps(some, taps // at_once)
     return jax.tree.map(lambda m: m.reshape((taps, 1, *m.shape[2:])), measured)
 
 
@@ -299,8 +297,7 @@ def _by_pfv(term: Term, rows: Array, matrices: Array, grams: Array | None) -> tu
     """PFV by PFV, which a max pool divides among its offsets."""
     reads = _reads(term)
 
-    @jax.checkpoint
-    def one(tap: Array) -> tuple[Array, Array | None]:
+    def one(tap: Tap) -> tuple[Array, Array | None]:
         read, chosen = reads(tap)
         v = lay.to_rows(read, term.gathered).astype(rows.dtype)
         product = v * (rows @ matrices[tap].T)
@@ -311,10 +308,10 @@ def _by_pfv(term: Term, rows: Array, matrices: Array, grams: Array | None) -> tu
         if grams is None:
             return inner, None
         gram = grams[tap]
-        norm = lax.map(lambda offset: _norm(jnp.where(switches == offset, v, 0), gram), jnp.arange(term.pool_taps))
+        norm = over_taps(lambda offset: _norm(jnp.where(switches == offset, v, 0), gram), term.pool_taps)
         return inner, norm
 
-    return lax.map(one, jnp.arange(matrices.shape[0]))
+    return over_taps(one, matrices.shape[0])
 
 
 def _norm(v: Array, gram: Array) -> Array:

@@ -4,15 +4,32 @@ Taps are never negative, so that quotients are plain ones: those of `jax.numpy` 
 takes eight steps in place of one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["Tap", "box_of", "divided", "offsets_of"]
+__all__ = ["Tap", "box_of", "divided", "offsets_of", "over_taps"]
+
+_AT_ONCE = 9
+"""Up to how many taps a GPU does at once, which bounds the memory: those of a 3 x 3 kernel."""
 
 Tap = jax.Array | int
 """The number of a tap, traced inside a loop."""
+
+
+def over_taps(fn: Callable[[Tap], Any], count: int) -> Any:
+    """``fn`` of every tap: stacked pytrees of arrays.
+
+    One tap after another keeps what it makes in a CPU's cache. A GPU would wait for many small kernels; there, as many
+    taps as divide evenly are one product.
+    """
+    at_once = max(n for n in range(1, _AT_ONCE + 1) if count % n == 0) if jax.default_backend() == "gpu" else 1
+    taps = jnp.arange(count).reshape((-1, at_once))
+    made = lax.map(jax.checkpoint(jax.vmap(fn)), taps) if at_once > 1 else lax.map(jax.checkpoint(fn), taps[:, 0])
+    return jax.tree.map(lambda x: x.reshape((count, *x.shape[2:])), made) if at_once > 1 else made
 
 
 def divided(tap: Tap, inner: int) -> tuple[Tap, Tap]:
