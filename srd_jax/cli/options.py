@@ -28,6 +28,7 @@ __all__ = [
     "Out",
     "Photos",
     "Size",
+    "Sizes",
     "Split",
     "Target",
     "TargetOrLabel",
@@ -78,6 +79,16 @@ Weights = Annotated[
 Size = Annotated[
     int | None,
     typer.Option(min=1, max=_LARGEST, help="Side of the model's input in pixels.", show_default="the model's own"),
+]
+Sizes = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--size",
+        min=1,
+        max=_LARGEST,
+        help="Side of the model's input in pixels; repeatable.",
+        show_default="the model's own",
+    ),
 ]
 Cache = Annotated[
     bool,

@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from srd_jax.drawing.pictures import robust_limit, smoothed
 
-__all__ = ["draw_by_depth", "draw_contact_sheet", "draw_costs"]
+__all__ = ["draw_by_depth", "draw_contact_sheet", "draw_costs", "draw_growth"]
 
 _INK, _GREY = "#1a1a1a", "#606060"
 _BLUE, _RED = "#2166ac", "#b2182b"
@@ -167,6 +167,48 @@ def draw_costs(
         axes.tick_params(labelsize=8)
     times.set_yticks(rows, list(ratios))
     times.invert_yaxis()
+    return figure
+
+
+def draw_growth(
+    by_batch: Mapping[str, Mapping[int, Estimate]],
+    by_size: Mapping[str, Mapping[int, Estimate]],
+    *,
+    title: str,
+    details: Sequence[str] = (),
+    names: tuple[str, str],
+) -> Figure:
+    """What functions cost as batches and images grow: two panels of curves, one curve a function.
+
+    Args:
+        by_batch: by name and images at once, what an image takes.
+        by_size: by name and side in pixels, what a pixel takes.
+        title: of the picture.
+        details: lines under the title.
+        names: of the panels, with their units.
+    """
+    sides = ((by_batch, names[0], "images at once"), (by_size, names[1], "side in pixels"))
+    shown = [side for side in sides if max(map(len, side[0].values())) > 1]
+    figure = Figure(figsize=(9.2, 4.6 + 0.21 * len(details)), layout="constrained")
+    _headline(figure, title, details)
+    colours = {name: f"C{number}" for number, name in enumerate(by_batch)}
+    for axes, (curves, name, unit) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for label, curve in curves.items():
+            if len(curve) > 1:
+                means, lows, highs = np.array(list(curve.values()), float).reshape(-1, 3).T
+                spread = np.stack([means - lows, highs - means])
+                style = {"fmt": "-o", "capsize": 2, "ms": 4, "lw": 1.2, "color": colours[label]}
+                axes.errorbar(list(curve), means, spread, label=label, **style)
+        axes.set_xscale("log")
+        axes.set_xticks(ticks := sorted({place for curve in curves.values() for place in curve}), map(str, ticks))
+        axes.minorticks_off()
+        axes.set_ylim(0, None)
+        axes.set_xlabel(unit, fontsize=9)
+        axes.set_title(name, fontsize=9, color=_GREY, loc="left", parse_math=False)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    named = {text: line for axes in figure.axes for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
 
 

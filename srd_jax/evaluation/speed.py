@@ -22,7 +22,7 @@ from srd_jax.core.transforms import decompose
 from srd_jax.drawing.charts import draw_costs
 from srd_jax.evaluation.report import Report
 
-__all__ = ["FORWARD", "Cost", "measure", "mebibytes", "report", "subjects"]
+__all__ = ["FORWARD", "Cost", "cost_record", "machine", "measure", "mebibytes", "report", "subjects"]
 
 FORWARD = "forward pass"
 _CLASSES = 10
@@ -188,8 +188,7 @@ def report(
         rounds: how often each was timed.
         more: numbers to keep beside these.
     """
-    device = jax.devices()[0]
-    where = f"CPU, {os.cpu_count()} cores" if device.platform == "cpu" else device.device_kind
+    where = machine()
     batch, extents = shape[0], "x".join(map(str, shape[1:3]))
     title = f"{model} at {extents} pixels, {batch} images, {dtype}, bias {bias}"
     figure = draw_costs(
@@ -203,17 +202,23 @@ def report(
     )
     record = {
         "model": model, "batch": batch, "extents": list(shape[1:3]), "dtype": dtype, "bias": bias, "rounds": rounds,
-        "device": where, "platform": device.platform, "jax": jax.__version__, "srd_jax": version("srd_jax"),
-        "costs": {name: _record(cost, batch) for name, cost in costs.items()}, **more,
+        "device": where, "platform": jax.default_backend(), "jax": jax.__version__, "srd_jax": version("srd_jax"),
+        "costs": {name: cost_record(cost, batch) for name, cost in costs.items()}, **more,
     }  # fmt: skip
     headings: tuple[str, ...] = (
-        "", "Seconds", "Quartiles", "Forward passes", "Images/s", "Temporary MiB", "Trace s", "Compile s", "Peak MiB",
+        "", "Seconds", "Quartiles", "Forward passes", "Temporary MiB", "Trace + compile s", "HLO lines", "Peak MiB",
     )  # fmt: skip
-    rows = [_row(name, cost, batch) for name, cost in costs.items()]
+    rows = [_row(name, cost) for name, cost in costs.items()]
     if all(cost.peak_bytes is None for cost in costs.values()):
         headings, rows = headings[:-1], [row[:-1] for row in rows]
     stem = f"bench_{model}_{shape[1]}_{batch}_{dtype}_{bias}"
     return Report(stem, f"{title}, {where}", headings, rows, record, figure)
+
+
+def machine() -> str:
+    """What this program runs on, in words."""
+    device = jax.devices()[0]
+    return f"CPU, {os.cpu_count()} cores" if device.platform == "cpu" else str(device.device_kind)
 
 
 def mebibytes(size: int | None) -> str:
@@ -221,22 +226,27 @@ def mebibytes(size: int | None) -> str:
     return "-" if size is None else f"{size / 2**20:,.1f}"
 
 
-def _row(name: str, cost: Cost, batch: int) -> tuple[str, ...]:
+def _row(name: str, cost: Cost) -> tuple[str, ...]:
     median, low, high = cost.spread()
     return (
         name,
         f"{median:.3g}",
         f"{low:.3g} to {high:.3g}",
         f"{cost.spread('ratios')[0]:.2f}",
-        f"{batch / median:.3g}",
         mebibytes(cost.temporary_bytes),
-        f"{cost.trace_seconds:.2f}",
-        f"{cost.compile_seconds:.2f}",
+        f"{cost.trace_seconds:.1f} + {cost.compile_seconds:.1f}",
+        f"{cost.lines:,}",
         mebibytes(cost.peak_bytes),
     )
 
 
-def _record(cost: Cost, batch: int) -> dict[str, Any]:
+def cost_record(cost: Cost, batch: int) -> dict[str, Any]:
+    """A cost as JSON takes it.
+
+    Args:
+        cost: of a function.
+        batch: images it was given.
+    """
     median, low, high = cost.spread()
     ratio, ratio_low, ratio_high = cost.spread("ratios")
     return {

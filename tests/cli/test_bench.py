@@ -41,6 +41,17 @@ def test_table_numbers_and_picture(tmp_path):
 
 
 @pytest.mark.slow
+def test_several_batches_are_compared(tmp_path):
+    command = [*SMALL, "--batch", "1", "--skip", "srd", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"2 of 32 +1 of 32", result.stdout)
+    stems = ("32_2_float32_norm", "32_1_float32_norm", "growth_float32_norm")
+    files = {f"bench_tiny_resnet_{stem}.{kind}" for stem in stems for kind in ("json", "png")}
+    assert {path.name for path in tmp_path.iterdir()} == files
+
+
+@pytest.mark.slow
 def test_calls_are_made_over_and_over(tmp_path, monkeypatch):
     command = [*SMALL, "--skip", "erfs", "--skip", "classes", "--calls", "8", "--out", str(tmp_path)]
     monkeypatch.setattr(calls, "repeat", lambda forms, count, advance: dict.fromkeys(forms, QUIET))
