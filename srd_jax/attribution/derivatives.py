@@ -26,7 +26,7 @@ Reduce = Literal["max", "sum"]
 
 
 def by_pixel(
-    values: Values, f: Model, *, reduce: Reduce | None, channel_axis: int
+    values: Values, f: Model, *, reduce: Reduce | None, channel_axis: int, of: Callable[[Model], Model] | None = None
 ) -> Callable[..., Float[Array, "n ..."]]:
     """Make the function of a method from the numbers that it gives to pixels' channels.
 
@@ -35,6 +35,7 @@ def by_pixel(
         f: ``f(variables, images) -> logits``.
         reduce: how the channels of a pixel become one number, None for every channel by itself.
         channel_axis: axis of ``images`` that holds the channels.
+        of: makes of a model the one that derivatives are taken of, None for itself.
 
     Returns:
         ``explained(variables, images, targets=None) -> maps``, as `srd_jax.explain`; with ``reduce=None`` maps have the
@@ -44,7 +45,11 @@ def by_pixel(
         ValueError: an unknown ``reduce``.
     """
     one_of("reduce", reduce, (*get_args(Reduce), None))
-    return checked(kept(_compiled, f, values, reduce, channel_axis), channel_axis)
+
+    def compiled(f: Model) -> Callable[..., Any]:
+        return kept(_compiled, f if of is None else of(f), values, reduce, channel_axis)
+
+    return checked(compiled, f, channel_axis)
 
 
 def _compiled(f: Model, values: Values, reduce: Reduce | None, channel_axis: int) -> Callable[..., Any]:

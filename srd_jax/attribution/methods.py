@@ -2,23 +2,42 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from jaxtyping import Array, Float
 
+from srd_jax.attribution import controls
+from srd_jax.attribution.ablationcam import ablationcam
+from srd_jax.attribution.combining import product
+from srd_jax.attribution.deconvolution import deconvolution
+from srd_jax.attribution.fullgrad import fullgrad
+from srd_jax.attribution.gradcam import gradcam
+from srd_jax.attribution.gradcam_plus_plus import gradcam_plus_plus
+from srd_jax.attribution.guided_backprop import guided_backprop
+from srd_jax.attribution.hirescam import hirescam
 from srd_jax.attribution.input_x_gradient import input_x_gradient
 from srd_jax.attribution.integrated_gradients import integrated_gradients
+from srd_jax.attribution.layercam import layercam
+from srd_jax.attribution.lrp_epsilon_alpha2_beta1 import lrp_epsilon_alpha2_beta1
+from srd_jax.attribution.lrp_epsilon_gamma_box import lrp_epsilon_gamma_box
+from srd_jax.attribution.lrp_epsilon_plus import lrp_epsilon_plus
+from srd_jax.attribution.lrp_zplus import lrp_zplus
+from srd_jax.attribution.occlusion import occlusion
+from srd_jax.attribution.rise import rise
 from srd_jax.attribution.saliency import saliency
+from srd_jax.attribution.scorecam import scorecam
 from srd_jax.attribution.smoothgrad import smoothgrad
 from srd_jax.attribution.srd import explain
 from srd_jax.attribution.srd_encoder import srd_encoder
 from srd_jax.attribution.srd_scalar import srd_scalar
+from srd_jax.attribution.xgradcam import xgradcam
 from srd_jax.errors import MethodError
 from srd_jax.messages import did_you_mean
 
-__all__ = ["METHODS", "Explain", "Method", "find_method", "keywords_of", "with_options"]
+__all__ = ["ABOUT", "METHODS", "About", "Explain", "Method", "find_method", "keywords_of", "with_options"]
 
 Explain = Callable[..., Float[Array, "n ..."]]
 """``(variables, images, targets=None) -> maps``."""
@@ -35,20 +54,93 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "input_x_gradient": input_x_gradient,
         "integrated_gradients": integrated_gradients,
         "smoothgrad": smoothgrad,
+        "fullgrad": fullgrad,
+        "guided_backprop": guided_backprop,
+        "deconvolution": deconvolution,
+        "gradcam": gradcam,
+        "gradcam_plus_plus": gradcam_plus_plus,
+        "xgradcam": xgradcam,
+        "layercam": layercam,
+        "hirescam": hirescam,
+        "scorecam": scorecam,
+        "ablationcam": ablationcam,
+        "lrp_zplus": lrp_zplus,
+        "lrp_epsilon_plus": lrp_epsilon_plus,
+        "lrp_epsilon_alpha2_beta1": lrp_epsilon_alpha2_beta1,
+        "lrp_epsilon_gamma_box": lrp_epsilon_gamma_box,
+        "occlusion": occlusion,
+        "rise": rise,
+        "random": controls.random,
+        "centre": controls.centre,
+        "edge": controls.edge,
+        "lattice": controls.lattice,
     }
 )
 """Every method by name."""
 
 
+@dataclass(frozen=True)
+class About:
+    """What a method asks of a model, and what it costs.
+
+    Attributes:
+        needs: of the model.
+        cost: in words, of one map.
+    """
+
+    needs: str
+    cost: str
+
+
+_TRACED, _RULES, _MAP = "any JAX function", "rules for its steps", "a PFV map with positions"
+
+ABOUT: Mapping[str, About] = MappingProxyType(
+    {
+        "srd": About(_RULES, "about a gradient; more maps cost next to nothing"),
+        "srd_scalar": About(_RULES, "several gradients"),
+        "srd_encoder": About(_RULES, "a forward pass"),
+        "saliency": About(_TRACED, "a gradient"),
+        "input_x_gradient": About(_TRACED, "a gradient"),
+        "integrated_gradients": About(_TRACED, "a gradient a step (50)"),
+        "smoothgrad": About(_TRACED, "a gradient a sample (25)"),
+        "fullgrad": About(_RULES, "a gradient that keeps every layer's"),
+        "guided_backprop": About("ReLUs", "a gradient"),
+        "deconvolution": About("ReLUs", "a gradient"),
+        "gradcam": About(_MAP, "a forward pass"),
+        "gradcam_plus_plus": About(_MAP, "a forward pass"),
+        "xgradcam": About(_MAP, "a forward pass"),
+        "layercam": About(_MAP, "a forward pass"),
+        "hirescam": About(_MAP, "a forward pass"),
+        "scorecam": About(_MAP, "a forward pass a channel"),
+        "ablationcam": About(_MAP, "the rest of the network a channel"),
+        "lrp_zplus": About(_RULES, "some gradients"),
+        "lrp_epsilon_plus": About(_RULES, "some gradients"),
+        "lrp_epsilon_alpha2_beta1": About(_RULES, "some gradients"),
+        "lrp_epsilon_gamma_box": About(_RULES, "some gradients"),
+        "occlusion": About(_TRACED, "a forward pass a patch"),
+        "rise": About(_TRACED, "a forward pass a mask (1,000)"),
+        "random": About("nothing", "nothing"),
+        "centre": About("nothing", "nothing"),
+        "edge": About("nothing", "nothing"),
+        "lattice": About("nothing", "nothing"),
+    }
+)
+"""What each of `METHODS` needs and costs."""
+
+
 def find_method(name: str) -> Method:
-    """A method by name.
+    """A method by name; ``"a*b"`` is the product of two, as ``"guided_backprop*gradcam"`` is guided Grad-CAM.
 
     Raises:
         MethodError: there is none.
     """
-    if name not in METHODS:
-        raise MethodError(f"no attribution method is called {name!r}; {did_you_mean(name, list(METHODS))}")
-    return METHODS[name]
+    parts = [part.strip() for part in name.split("*")]
+    for part in parts:
+        if part not in METHODS:
+            raise MethodError(f"no attribution method is called {part!r}; {did_you_mean(part, list(METHODS))}")
+    if len(parts) == 1:
+        return METHODS[name.strip()]
+    return product([partial(_having, METHODS[part]) for part in parts])
 
 
 def keywords_of(method: Method) -> tuple[str, ...]:
@@ -61,3 +153,8 @@ def with_options(method: Method, options: Mapping[str, Any]) -> Method:
     """A method with those of some options that it has."""
     own = keywords_of(method)
     return partial(method, **{name: value for name, value in options.items() if name in own})
+
+
+def _having(method: Method, f: Any, **options: Any) -> Explain:
+    """A method with those of some options that it has, on a model."""
+    return with_options(method, options)(f)

@@ -1,6 +1,8 @@
 """Running the steps of a traced program on values, so that they can be differentiated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,20 +12,42 @@ from jax.extend.core import primitives as jp
 from srd_jax.core.geometry import Window
 from srd_jax.core.tracing import Constant, Equation, Operand, Ref, bind
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "run"]
 
 
-def evaluate(equations: Sequence[Equation], known: dict[Ref, Any], output: Operand) -> Any:
-    """Run equations from known values to the output."""
+def evaluate(
+    equations: Sequence[Equation],
+    known: Mapping[Ref, Any],
+    output: Operand,
+    instead: Mapping[Ref, Callable[..., list[Any]]] = MappingProxyType({}),
+) -> Any:
+    """Run equations from known values to the output.
+
+    Args:
+        equations: in order.
+        known: values that they start from.
+        output: what to return.
+        instead: what to run in place of some equations, by their first result: operands to a list of results.
+    """
+    env = run(equations, known, instead)
+    return output.value if isinstance(output, Constant) else env[output]
+
+
+def run(
+    equations: Sequence[Equation],
+    known: Mapping[Ref, Any],
+    instead: Mapping[Ref, Callable[..., list[Any]]] = MappingProxyType({}),
+) -> dict[Ref, Any]:
+    """Run equations from known values, as `evaluate`: every value."""
     env = dict(known)
 
     def read(operand: Operand) -> Any:
         return operand.value if isinstance(operand, Constant) else env[operand]
 
     for equation in equations:
-        made = _differentiable(equation, *map(read, equation.operands))
-        env.update(zip(equation.results, made, strict=True))
-    return read(output)
+        step = instead.get(equation.results[0], partial(_differentiable, equation))
+        env.update(zip(equation.results, step(*map(read, equation.operands)), strict=True))
+    return env
 
 
 def _differentiable(equation: Equation, *args: Any) -> list[Any]:

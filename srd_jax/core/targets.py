@@ -1,5 +1,7 @@
 """Which classes to explain, in any of the forms they may be given."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,7 +11,40 @@ from jaxtyping import Array, Float, Int
 
 from srd_jax.errors import TargetError
 
-__all__ = ["as_targets", "check_targets", "one_hot"]
+__all__ = ["Aimed", "as_targets", "check_targets", "one_hot"]
+
+
+@dataclass(frozen=True)
+class Aimed:
+    """A model whose logits are a function of another one's output: what is to be explained in place of a class.
+
+    Attributes:
+        f: ``f(variables, images) -> output``.
+        target: the output to (N,) numbers, or (N, K) for K maps an image.
+    """
+
+    f: Callable[[Any, Array], Any]
+    target: Callable[[Any], Array]
+
+    def __call__(self, variables: Any, images: Array) -> Float[Array, "n k"]:
+        """(N, K) numbers, K = 1 for (N,)."""
+        found = jnp.asarray(self.target(self.f(variables, images)))
+        return found[:, None] if found.ndim == 1 else found
+
+    def places(self, variables: Any, images: Array) -> Int[np.ndarray, "..."]:
+        """What to explain of it: 0 where the target is one number an image, else all K of each.
+
+        Raises:
+            TargetError: the target is neither (N,) nor (N, K).
+        """
+        found = jax.eval_shape(lambda v, x: self.target(self.f(v, x)), variables, images)
+        shape = tuple(getattr(found, "shape", ()))
+        if len(shape) not in (1, 2) or shape[0] != images.shape[0] or 0 in shape:
+            raise TargetError(
+                f"a target that is a function must make ({images.shape[0]},) numbers of the model's output, one an "
+                f"image, or ({images.shape[0]}, K); it makes {shape or type(found).__name__}"
+            )
+        return np.zeros((), int) if len(shape) == 1 else np.tile(np.arange(shape[1]), (shape[0], 1))
 
 
 def check_targets(targets: Any, shape: tuple[int, ...]) -> Int[Array, "..."]:

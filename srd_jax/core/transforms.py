@@ -15,7 +15,7 @@ from srd_jax.core.flow import Flow
 from srd_jax.core.head import Contrast, HeadRule
 from srd_jax.core.sharing import Bias, Relevance
 from srd_jax.core.squash import Squash
-from srd_jax.core.targets import check_targets
+from srd_jax.core.targets import Aimed, check_targets
 from srd_jax.errors import ImageError, LogitsError, SaturationWarning, ShapeError
 
 __all__ = ["check_images", "check_logits", "check_options", "checked", "decompose", "decomposed", "mapped"]
@@ -96,14 +96,18 @@ def mapped(
         ValueError: an unknown contrast.
     """
     one_of("contrast", contrast, (*get_args(Contrast), None))
-    return checked(compiled_map(decomposed, f, options, contrast), options.channel_axis)
+    return checked(lambda f: compiled_map(decomposed, f, options, contrast), f, options.channel_axis)
 
 
-def checked(run: Callable[..., Any], channel_axis: int) -> Callable[..., Float[Array, "n ..."]]:
+def checked(
+    compiled: Callable[[Model], Callable[..., Any]], f: Model, channel_axis: int
+) -> Callable[..., Float[Array, "n ..."]]:
     """Make a method's function of what it compiles: images, targets and logits are checked where they are known.
 
     Args:
-        run: ``(variables, images, targets) -> (maps, logits, squash)``; targets are a pytree, None among them.
+        compiled: a model to ``(variables, images, targets) -> (maps, logits, squash)``; targets are a pytree, None
+            among them.
+        f: the model.
         channel_axis: axis of the images that holds the channels.
 
     Returns:
@@ -112,6 +116,10 @@ def checked(run: Callable[..., Any], channel_axis: int) -> Callable[..., Float[A
 
     def explained(variables: Any, images: Array, targets: Any = None) -> Float[Array, "n ..."]:
         images = check_images(images, channel_axis)
+        own = Aimed(f, targets) if callable(targets) else None
+        run = compiled(own or f)
+        if own is not None:
+            targets = own.places(variables, images)
         if targets is not None:
             targets = check_targets(targets, jax.eval_shape(run, variables, images)[1].shape)
         heat, logits, squash = run(variables, images, targets)

@@ -27,7 +27,7 @@ from srd_jax.core.tracing import Equation, Operand, Program, Ref, bind, hands_on
 from srd_jax.errors import UnsupportedPrimitiveError
 from srd_jax.patterns.frozen_pattern import switched
 
-__all__ = ["Neurons", "refuse"]
+__all__ = ["Neurons", "pull", "refuse"]
 
 Effect = Literal["select", "mix", "pool", "shift", "sum", "scale", "bend"]
 Function = Callable[..., list[jax.Array]]
@@ -168,7 +168,7 @@ class Neurons:
             add(source, relevance[result])
         elif effect == "pool":
             value = self._value(operands[0])
-            (back,) = _pull(equation, lambda probe: switched(equation, value, probe), [value])(relevance[result])
+            (back,) = pull(equation, lambda probe: switched(equation, value, probe), [value])(relevance[result])
             add(operands[0], back)
         elif effect == "select":
             self._unselect(equation, relevance, messages, add, give)
@@ -180,8 +180,8 @@ class Neurons:
             for operand, part in zip(operands, self._unsum(equation, messages[result]), strict=True):
                 give(operand, part)
         elif effect == "scale":
-            pull = _pull(equation, self._run(equation, moving), [self._value(operands[0])])
-            (factor,) = pull([messages[result].factor])
+            unscaled = pull(equation, self._run(equation, moving), [self._value(operands[0])])
+            (factor,) = unscaled([messages[result].factor])
             give(operands[0], messages[result]._replace(factor=factor))
         else:
             give(operands[0], self._unshift(equation, moving[0], messages[result]))
@@ -198,11 +198,11 @@ class Neurons:
         _, moving = self._effects[equation.results[0]]
         operands = [equation.operands[place] for place in moving]
         values = [self._value(operand) for operand in operands]
-        pull = _pull(equation, self._run(equation, moving, jnp.zeros_like), values)
+        unselected = pull(equation, self._run(equation, moving, jnp.zeros_like), values)
 
         def back(parts: Sequence[jax.Array | None]) -> list[jax.Array]:
             results = zip(parts, equation.results, strict=True)
-            return pull([jnp.zeros_like(self._value(ref)) if part is None else part for part, ref in results])
+            return unselected([jnp.zeros_like(self._value(ref)) if part is None else part for part, ref in results])
 
         if any(ref in messages for ref in equation.results):
             found = [messages.get(ref) for ref in equation.results]
@@ -218,7 +218,7 @@ class Neurons:
         known, total = self._of(operand), self._made(equation)
 
         def back(ahead: jax.Array, change: Callable[[jax.Array], jax.Array]) -> jax.Array:
-            return _pull(equation, self._run(equation, moving, change), [self._value(operand)])([ahead])[0]
+            return pull(equation, self._run(equation, moving, change), [self._value(operand)])([ahead])[0]
 
         return Message(
             back(message.factor, lambda x: x),
@@ -343,7 +343,7 @@ def _is_identity(equation: Equation) -> bool:
     return facts is not None and facts.action == "identity" and same
 
 
-def _pull(equation: Equation, fn: Callable[..., object], like: Sequence[jax.Array]) -> Callable[..., list[jax.Array]]:
+def pull(equation: Equation, fn: Callable[..., object], like: Sequence[jax.Array]) -> Callable[..., list[jax.Array]]:
     """The transpose of an equation as a linear function of arrays.
 
     Raises:

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 import srd_jax as srd
-from srd_jax.attribution import METHODS, find_method, keywords_of, with_options
+from srd_jax.attribution import ABOUT, METHODS, enlarge, find_method, keywords_of, smooth, with_options
 
 IMAGES = jax.random.normal(jax.random.key(0), (3, 6, 5, 3))
 VARIABLES = [jax.random.normal(jax.random.key(i), shape) for i, shape in ((1, (3, 3, 3, 4)), (2, (4, 3)))]
@@ -83,6 +83,62 @@ def test_what_cannot_be_explained(name):
         explain(VARIABLES, IMAGES * jnp.nan, 1)
     missing = jax.jit(explain)(VARIABLES, IMAGES, jnp.array([0, 9, 1]))
     assert np.isnan(missing).any((1, 2)).tolist() == [False, True, False]
+
+
+@every_method
+def test_a_target_may_be_a_function_of_the_logits(name):
+    explain = METHODS[name](network)
+    if name == "rise":  # whose classes are probabilities
+        np.testing.assert_allclose(
+            explain(VARIABLES, IMAGES, lambda y: jax.nn.softmax(y)[:, 1]), explain(VARIABLES, IMAGES, 1), atol=1e-6
+        )
+        return
+    np.testing.assert_allclose(
+        explain(VARIABLES, IMAGES, second), explain(VARIABLES, IMAGES, 1), atol=1e-5, err_msg="one number"
+    )
+    np.testing.assert_allclose(
+        explain(VARIABLES, IMAGES, first_two), explain(VARIABLES, IMAGES, [[0, 1]] * 3), atol=1e-5, err_msg="two"
+    )
+    with pytest.raises(srd.TargetError, match="must make \\(3,\\) numbers"):
+        explain(VARIABLES, IMAGES, lambda y: y.sum())
+
+
+def second(logits):
+    return logits[:, 1]
+
+
+def first_two(logits):
+    return logits[:, :2]
+
+
+def test_a_difference_is_the_difference_where_a_method_is_linear_in_the_logits():
+    for name in ("input_x_gradient", "integrated_gradients", "occlusion", "srd"):
+        options = {"contrast": None} if name == "srd" else {}
+        explain = METHODS[name](network, **options)
+        expected = explain(VARIABLES, IMAGES, 2) - explain(VARIABLES, IMAGES, 0)
+        got = explain(VARIABLES, IMAGES, lambda y: y[:, 2] - y[:, 0])
+        np.testing.assert_allclose(got, expected, atol=1e-5, err_msg=name)
+
+
+def test_products_and_means_of_methods():
+    guided = find_method("guided_backprop*gradcam")(network, reduce="sum", enlarged=True)
+    parts = METHODS["guided_backprop"](network, reduce="sum"), METHODS["gradcam"](network)
+    expected = parts[0](VARIABLES, IMAGES, 1) * parts[1](VARIABLES, IMAGES, 1)
+    np.testing.assert_allclose(guided(VARIABLES, IMAGES, 1), expected, rtol=1e-5)
+    with pytest.raises(srd.MethodError, match="called 'gradcan'; did you mean 'gradcam'"):
+        find_method("srd*gradcan")
+    same = smooth(METHODS["srd"], samples=2, noise=0.0)(network)
+    np.testing.assert_allclose(same(VARIABLES, IMAGES), METHODS["srd"](network)(VARIABLES, IMAGES), atol=1e-6)
+    noisy = smooth(METHODS["saliency"], samples=3, noise=0.2, seed=1)(network)
+    np.testing.assert_allclose(noisy(VARIABLES, IMAGES, 1)[1:2], noisy(VARIABLES, IMAGES[1:2], 1), atol=1e-6)
+    larger = enlarge(METHODS["gradcam"], (12, 10))(network)
+    assert larger(VARIABLES, IMAGES, [[0, 1]] * 3).shape == (3, 2, 12, 10)
+    with pytest.raises(ValueError, match="samples must be at least 1"):
+        smooth(METHODS["srd"], samples=0)
+
+
+def test_every_method_says_what_it_needs_and_costs():
+    assert list(ABOUT) == list(METHODS)
 
 
 @every_method

@@ -1,0 +1,43 @@
+"""The channels of a map weighed by the mean of their gradients."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from srd_jax.attribution.cams import by_cam, weighed
+from srd_jax.attribution.site import Site
+from srd_jax.core.compiled import Model
+
+__all__ = ["gradcam"]
+
+
+def gradcam(
+    f: Model, *, layer: str | None = None, enlarged: bool = True, channel_axis: int = -1
+) -> Callable[..., Float[Array, "n ..."]]:
+    """Make a function that returns Grad-CAM: relu(sum_k a_k v_k), a_k the mean over positions of d y_c / d v_k.
+
+    The weights say which channels the class wants more of, the values where these are.
+
+    Args:
+        f: ``f(variables, images) -> logits``, as in `srd_jax.explain`.
+        layer: name of a PFV map, as `srd_jax.Flow.layers` tells; None for the encoder's output.
+        enlarged: whether the map is enlarged to the pixels, bilinearly; else it has the layer's own grid.
+        channel_axis: axis of ``images`` that holds the channels.
+
+    Returns:
+        ``explained(variables, images, targets=None) -> maps``, as `srd_jax.explain`; never negative.
+
+    Raises:
+        ValueError: an option out of its range.
+        SRDError: raised by the returned function: images, targets or logits that cannot be explained; LayerError for an
+            unknown layer, MethodError where no single map is the encoder's output.
+
+    Source: Selvaraju et al., ICCV 2017, arXiv 1610.02391.
+    """
+    return by_cam(_weigh, f, layer=layer, enlarged=enlarged, channel_axis=channel_axis)
+
+
+def _weigh(site: Site, each: Int[Array, "n k"]) -> Array:
+    gradients = site.gradients(each)
+    return weighed(site.values, jnp.mean(gradients, tuple(range(2, gradients.ndim - 1))))

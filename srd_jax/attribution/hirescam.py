@@ -1,0 +1,42 @@
+"""A map times its gradients, position by position."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from srd_jax.attribution.cams import by_cam
+from srd_jax.attribution.site import Site
+from srd_jax.core.compiled import Model
+
+__all__ = ["hirescam"]
+
+
+def hirescam(
+    f: Model, *, layer: str | None = None, enlarged: bool = True, channel_axis: int = -1
+) -> Callable[..., Float[Array, "n ..."]]:
+    """Make a function that returns HiResCAM: relu(sum_k v_k d y_c / d v_k), each position by its own gradient.
+
+    Behind a mean over positions it is Grad-CAM.
+
+    Args:
+        f: ``f(variables, images) -> logits``, as in `srd_jax.explain`.
+        layer: name of a PFV map, as `srd_jax.Flow.layers` tells; None for the encoder's output.
+        enlarged: whether the map is enlarged to the pixels, bilinearly; else it has the layer's own grid.
+        channel_axis: axis of ``images`` that holds the channels.
+
+    Returns:
+        ``explained(variables, images, targets=None) -> maps``, as `srd_jax.explain`; never negative.
+
+    Raises:
+        ValueError: an option out of its range.
+        SRDError: raised by the returned function: images, targets or logits that cannot be explained; LayerError for an
+            unknown layer, MethodError where no single map is the encoder's output.
+
+    Source: Draelos, Carin, 2020, arXiv 2011.08891.
+    """
+    return by_cam(_weigh, f, layer=layer, enlarged=enlarged, channel_axis=channel_axis)
+
+
+def _weigh(site: Site, each: Int[Array, "n k"]) -> Array:
+    return jnp.sum(site.values[:, None] * site.gradients(each), -1)
