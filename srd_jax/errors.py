@@ -6,6 +6,7 @@ __all__ = [
     "LayerError",
     "LogitsError",
     "MethodError",
+    "MetricError",
     "SRDError",
     "SaturationWarning",
     "ShapeError",
@@ -41,6 +42,10 @@ class LogitsError(SRDError, FloatingPointError):
 
 class MethodError(SRDError, LookupError):
     """An attribution method of that name, or an option of one, does not exist."""
+
+
+class MetricError(SRDError, ValueError):
+    """A metric of that name does not exist, lacks what it needs, or would mean nothing of such maps."""
 
 
 class TargetError(SRDError, LookupError):

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SETTINGS", "Ablation", "Setting", "ablation", "report", "settings_of"]
 
+MEASURED = ("noise", "gini", "deletion", "insertion", "pointing")
+"""Names in `srd_jax.metrics.METRICS`."""
+
 _SHOWN = 6
 
 
@@ -98,7 +101,7 @@ def ablation(
         name: jax.jit(with_options(find_method(setting.method), {**options, **setting.options})(net.apply))
         for name, setting in settings.items()
     }
-    values: dict[str, dict[str, list[np.ndarray]]] = {name: {metric: [] for metric in METRICS} for name in settings}
+    values: dict[str, dict[str, list[np.ndarray]]] = {name: {metric: [] for metric in MEASURED} for name in settings}
     shown: list[np.ndarray] = []
     maps: dict[str, list[np.ndarray]] = {name: [] for name in settings}
     targets: list[np.ndarray] = []
@@ -117,7 +120,8 @@ def ablation(
         for name, run in explain.items():
             heat = run(net.variables, x, target)
             made = Explained(heat, net.apply, net.variables, x, target, without, corners, steps, tolerance)
-            for title, metric in METRICS.items():
+            for title in MEASURED:
+                metric = METRICS[title]
                 numbers = np.asarray(metric.measure(made), float)[:real]
                 values[name][title].append(np.where(known, numbers, np.nan) if metric.of_boxes else numbers)
             if len(shown) < _SHOWN:
@@ -154,7 +158,7 @@ def report(
             f"{title}, {metric.better} is better" if metric.better else title,
             *(_cell(s.get(title)) for s in summary.values()),
         )
-        for title, metric in METRICS.items()
+        for title, metric in ((title, METRICS[title]) for title in MEASURED)
         if any(title in each for each in summary.values())
     ]
     told = ", ".join(

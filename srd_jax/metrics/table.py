@@ -5,14 +5,24 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from jaxtyping import Array, Float, Int
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
 
+from srd_jax.errors import MetricError
+from srd_jax.messages import did_you_mean
+from srd_jax.metrics import faithfulness, localisation, robustness
+from srd_jax.metrics.complexity import complexity, effective_complexity
+from srd_jax.metrics.estimate import Estimate
 from srd_jax.metrics.noise import noise_level
 from srd_jax.metrics.perturbation import area, deletion, insertion
 from srd_jax.metrics.pointing import pointing_game
 from srd_jax.metrics.sparseness import gini
 
-__all__ = ["METRICS", "Explained", "Metric"]
+__all__ = ["METRICS", "Explained", "Metric", "find_metric", "measure"]
+
+Need = Literal["boxes", "masks", "key", "explain"]
 
 
 @dataclass(frozen=True)
@@ -29,17 +39,40 @@ class Explained:
         boxes: (N, 4) integers, row and column of the first pixel and after the last, of the object.
         steps: of curves.
         tolerance: pixels off a box that still hit it.
+        masks: (N, H, W), the object's pixels.
+        key: of metrics that draw at random.
+        explain: images to maps with the class held, of metrics that explain again.
+        runs: draws of metrics that draw at random.
     """
 
-    maps: Float[Array, "N H W"]
+    maps: Array
     f: Callable[..., Any]
     variables: Any
-    images: Float[Array, "N H W C"]
-    targets: Int[Array, " N"]
-    without: Float[Array, "N H W C"]
-    boxes: Int[Array, "N 4"]
+    images: Array
+    targets: Array
+    without: Array
+    boxes: Array | None = None
     steps: int = 16
     tolerance: float = 0.0
+    masks: Array | None = None
+    key: Array | None = None
+    explain: Callable[[Array], Array] | None = None
+    runs: int = 100
+
+    @property
+    def model(self) -> tuple[Any, ...]:
+        """What metrics take that run the network."""
+        return self.f, self.variables, self.images, self.maps, self.targets, self.without
+
+    @property
+    def pixels(self) -> int:
+        """Of a map."""
+        return int(self.maps[0].size)
+
+    @property
+    def a_step(self) -> int:
+        """Pixels of a step of ``steps``."""
+        return -(-self.pixels // self.steps)
 
 
 @dataclass(frozen=True)
@@ -47,18 +80,61 @@ class Metric:
     """A number for each map.
 
     Attributes:
-        measure: what it is, (N,).
+        measure: what it is: (N,), or an `Estimate` of (N,) with its spread.
         better: which way is better, empty where neither is.
-        of_boxes: whether it is only known where there is a box.
+        needs: what of an `Explained` must be there beside the maps and the model.
     """
 
-    measure: Callable[[Explained], Float[Array, " N"]]
+    measure: Callable[[Explained], Any]
     better: Literal["less", "more", ""] = ""
-    of_boxes: bool = False
+    needs: tuple[Need, ...] = ()
+
+    @property
+    def of_boxes(self) -> bool:
+        """Whether it is only known where there is a box."""
+        return "boxes" in self.needs
 
 
 def _curve(run: Callable[..., Array], maps: Explained) -> Array:
-    return area(run(maps.f, maps.variables, maps.images, maps.maps, maps.targets, maps.without, steps=maps.steps))
+    return area(run(*maps.model, steps=maps.steps))
+
+
+def _on_masks(run: Callable[..., Array]) -> Metric:
+    return Metric(lambda e: run(e.maps, e.masks).astype(float), "more", needs=("masks",))
+
+
+def _side(e: Explained) -> int:
+    return max(1, min(e.maps.shape[1:]) // 8)
+
+
+def _irof(e: Explained) -> Array:
+    (height, width), side = e.maps.shape[1:], _side(e)
+    segments = jnp.broadcast_to(faithfulness.squares(height, width, side), e.maps.shape)
+    return faithfulness.irof(*e.model, segments, count=-(-height // side) * -(-width // side))
+
+
+def _flipping(e: Explained) -> Array:
+    return jnp.mean(faithfulness.pixel_flipping(*e.model, at_once=e.a_step), -1)
+
+
+def _correlation(e: Explained) -> Estimate:
+    return faithfulness.faithfulness_correlation(e.key, *e.model, size=_sets(e), runs=e.runs)
+
+
+def _sensitivity(e: Explained) -> Estimate:
+    assert e.key is not None
+    sizes = (max(1, _sets(e) // 4), _sets(e), 4 * _sets(e))
+    return faithfulness.sensitivity_n(e.key, *e.model, sizes=sizes, runs=e.runs)
+
+
+def _sets(e: Explained) -> int:
+    return max(1, e.pixels // 8)
+
+
+def _noisy(run: Callable[..., Estimate], better: Literal["less", "more"]) -> Metric:
+    return Metric(
+        lambda e: run(e.key, e.explain, e.images, samples=max(2, e.runs // 10)), better, needs=("key", "explain")
+    )
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -67,7 +143,93 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "gini": Metric(lambda e: gini(e.maps)),
         "deletion": Metric(lambda e: _curve(deletion, e), "less"),
         "insertion": Metric(lambda e: _curve(insertion, e), "more"),
-        "pointing": Metric(lambda e: pointing_game(e.maps, e.boxes, e.tolerance).astype(float), "more", of_boxes=True),
+        "pointing": Metric(lambda e: pointing_game(e.maps, e.boxes, e.tolerance).astype(float), "more", ("boxes",)),
+        "mask_pointing": _on_masks(localisation.mask_pointing),
+        "energy_pointing": _on_masks(localisation.energy_pointing),
+        "attribution_localisation": _on_masks(localisation.attribution_localisation),
+        "rank_accuracy": _on_masks(localisation.rank_accuracy),
+        "top_k_intersection": _on_masks(
+            lambda maps, masks: localisation.top_k_intersection(maps, masks, k=min(1000, maps[0].size))
+        ),
+        "auc": _on_masks(localisation.auc),
+        "complexity": Metric(lambda e: complexity(e.maps), "less"),
+        "effective_complexity": Metric(lambda e: effective_complexity(e.maps), "less"),
+        "pixel_flipping": Metric(_flipping, "less"),
+        "faithfulness_estimate": Metric(
+            lambda e: faithfulness.faithfulness_estimate(*e.model, at_once=e.a_step), "more"
+        ),
+        "irof": Metric(_irof, "more"),
+        "faithfulness_correlation": Metric(_correlation, "more", ("key",)),
+        "sensitivity_n": Metric(_sensitivity, "more", ("key",)),
+        "infidelity": Metric(
+            lambda e: faithfulness.infidelity(e.key, *e.model, runs=e.runs, side=_side(e)), "less", ("key",)
+        ),
+        "lipschitz_estimate": _noisy(robustness.lipschitz_estimate, "less"),
+        "max_sensitivity": _noisy(robustness.max_sensitivity, "less"),
+        "relative_input_stability": _noisy(robustness.relative_input_stability, "less"),
+        "self_correlation": _noisy(robustness.self_correlation, "more"),
+    }
+)  # fmt: skip
+"""Every metric by name, as experiments measure it; the functions have more options."""
+
+_WHAT: Mapping[Need, str] = MappingProxyType(
+    {
+        "boxes": "boxes of objects: boxes=, (N, 4)",
+        "masks": "masks of objects: masks=, (N, H, W)",
+        "key": "a key, since it draws at random: key=jax.random.key(0)",
+        "explain": "a function that explains other images: explain=, images to maps",
     }
 )
-"""Every metric by name."""
+
+
+def find_metric(name: str) -> Metric:
+    """A metric by name.
+
+    Raises:
+        MetricError: there is none.
+    """
+    if name not in METRICS:
+        raise MetricError(f"no metric is called {name!r}; {did_you_mean(name, list(METRICS))}")
+    return METRICS[name]
+
+
+def measure(name: str, explained: Explained) -> Estimate:
+    """A metric of some maps, once it is clear that it means something.
+
+    Args:
+        name: in `METRICS`.
+        explained: the maps, and what the metric needs beside them.
+
+    Returns:
+        (N,) numbers, and their spread: zeros for a metric that draws nothing at random.
+
+    Raises:
+        MetricError: there is no such metric, what it needs is missing, masks or boxes have another shape than the maps
+            ask for, or a map is constant or holds NaN.
+    """
+    metric = find_metric(name)
+    missing = [need for need in metric.needs if getattr(explained, need) is None]
+    if missing:
+        raise MetricError(f"{name} needs {_WHAT[missing[0]]}")
+    _check(name, metric, explained)
+    found = metric.measure(explained)
+    return found if isinstance(found, Estimate) else Estimate(found, jnp.zeros_like(found))
+
+
+def _check(name: str, metric: Metric, explained: Explained) -> None:
+    shape = explained.maps.shape
+    if len(shape) != 3 or shape[0] != explained.images.shape[0] or shape[1:] != explained.images.shape[1:3]:
+        raise MetricError(f"{name} takes maps (N, H, W) of the images {explained.images.shape}, not {shape}")
+    if "masks" in metric.needs and explained.masks is not None and explained.masks.shape != shape:
+        raise MetricError(f"{name} takes masks of the maps' shape {shape}, not {explained.masks.shape}")
+    if "boxes" in metric.needs and explained.boxes is not None and explained.boxes.shape != (shape[0], 4):
+        raise MetricError(f"{name} takes boxes of shape ({shape[0]}, 4), not {explained.boxes.shape}")
+    if isinstance(explained.maps, jax.core.Tracer):
+        return
+    maps = np.asarray(explained.maps).reshape((shape[0], -1))
+    for words, wrong in (
+        ("holds NaN or infinite values", ~np.isfinite(maps).all(1)),
+        ("is constant, so that no pixel is above another", maps.max(1) == maps.min(1)),
+    ):
+        if wrong.any():
+            raise MetricError(f"the map of image {int(np.flatnonzero(wrong)[0])} {words}: {name} would mean nothing")

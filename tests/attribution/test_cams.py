@@ -103,6 +103,6 @@ def test_where_there_is_no_such_map():
     with pytest.raises(srd.MethodError, match="no positions that lie as the images' do"):
         METHODS["gradcam"](lambda _, x: x.mean((1, 2)) @ jnp.ones((3, 2)))((), IMAGES, 1)
     with pytest.raises(srd.MethodError, match="2 maps together are where the encoder ends"):
-        METHODS["gradcam"](
-            lambda _, x: encoder(x).mean((1, 2)) @ DENSE + encoder(x[:, ::-1] + 1).max((1, 2)) @ DENSE
-        )((), IMAGES, 1)
+        METHODS["gradcam"](lambda _, x: encoder(x).mean((1, 2)) @ DENSE + encoder(x[:, ::-1] + 1).max((1, 2)) @ DENSE)(
+            (), IMAGES, 1
+        )

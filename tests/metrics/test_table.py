@@ -1,10 +1,13 @@
 """Every row of the table is a metric of this package, and says what it needs."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import srd_jax as srd
 from srd_jax import metrics
 from srd_jax.metrics import METRICS, Explained
 
@@ -19,14 +22,21 @@ def network(weights, x):
     return jnp.tanh(x @ weights).mean((1, 2))
 
 
-EXPLAINED = Explained(MAPS, network, WEIGHTS, IMAGES, TARGETS, metrics.mean_colour(IMAGES), BOXES, 4, 1.0)
+def explain(images):
+    return jnp.sum(images * WEIGHTS[:, 0], -1)
+
+
+MASKS = jax.random.uniform(jax.random.key(3), MAPS.shape) < 0.3
+BARE = Explained(MAPS, network, WEIGHTS, IMAGES, TARGETS, metrics.mean_colour(IMAGES), steps=4, tolerance=1.0, runs=20)
+EXPLAINED = replace(BARE, boxes=BOXES, masks=MASKS, key=jax.random.key(4), explain=explain)
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_one_number_for_each_image(name):
-    found = np.asarray(METRICS[name].measure(EXPLAINED))
-    assert found.shape == (3,)
+    found, spread = (np.asarray(part) for part in metrics.measure(name, EXPLAINED))
+    assert found.shape == spread.shape == (3,)
     assert np.isfinite(found).all()
+    assert (spread > 0).all() == ("key" in METRICS[name].needs)
     assert METRICS[name].better in ("less", "more", "")
 
 
@@ -40,3 +50,25 @@ def test_the_rows_are_the_functions():
     for name, values in expected.items():
         np.testing.assert_allclose(METRICS[name].measure(EXPLAINED), values, rtol=1e-5)
     assert [name for name, metric in METRICS.items() if metric.of_boxes] == ["pointing"]
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.needs])
+def test_what_is_missing_is_named(name):
+    with pytest.raises(srd.MetricError, match=f"{name} needs .*{METRICS[name].needs[0]}="):
+        metrics.measure(name, BARE)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("gimi", {}, "no metric is called 'gimi'; did you mean 'gini'"),
+        ("auc", {"masks": MASKS[:, 1:]}, "takes masks of the maps' shape"),
+        ("pointing", {"boxes": BOXES[:2]}, r"takes boxes of shape \(3, 4\)"),
+        ("gini", {"maps": MAPS[:2]}, "takes maps"),
+        ("gini", {"maps": MAPS.at[1].set(0.5)}, "the map of image 1 is constant"),
+        ("gini", {"maps": MAPS.at[2, 0, 0].set(jnp.nan)}, "the map of image 2 holds NaN"),
+    ],
+)
+def test_what_would_mean_nothing(name, changes, message):
+    with pytest.raises(srd.MetricError, match=message):
+        metrics.measure(name, replace(EXPLAINED, **changes))
