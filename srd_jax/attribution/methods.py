@@ -140,7 +140,10 @@ def find_method(name: str) -> Method:
             raise MethodError(f"no attribution method is called {part!r}; {did_you_mean(part, list(METHODS))}")
     if len(parts) == 1:
         return METHODS[name.strip()]
-    return product([partial(_having, METHODS[part]) for part in parts])
+    made = product([partial(_having, METHODS[part]) for part in parts])
+    options = {p.name: p for part in parts for p in inspect.signature(METHODS[part]).parameters.values()}
+    made.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]
+    return made
 
 
 def keywords_of(method: Method) -> tuple[str, ...]:

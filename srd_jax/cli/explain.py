@@ -18,10 +18,11 @@ from .options import (
     Cache,
     Contrast,
     Head,
-    Method,
+    Methods,
     ModelName,
     Out,
     Photos,
+    Settings,
     Size,
     Target,
     Weights,
@@ -44,7 +45,8 @@ def explain(
     model: ModelName = DEFAULT_MODEL,
     weights: Weights = None,
     target: Target = None,
-    method: Method = "srd",
+    method: Methods = None,
+    settings: Settings = None,
     contrast: Annotated[Contrast, typer.Option(help="What the encoder's relevance is compared with.")] = "spatial",
     bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
     head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
@@ -54,6 +56,8 @@ def explain(
     cache: Cache = True,
 ) -> None:
     """Explain photos: for each, a heatmap of every target class as a picture and as raw numbers.
+
+    Several methods come side by side in one picture; "a*b" is the product of two methods' maps.
 
     A photo that cannot be read is named and left out; the exit code is then 2.
     """
@@ -68,10 +72,11 @@ def explain(
 
     from .caching import keep_programs  # noqa: PLC0415
     from .inputs import load_model, outline, weights_label  # noqa: PLC0415
-    from .methods import given  # noqa: PLC0415
+    from .methods import chosen, given  # noqa: PLC0415
     from .reports import show_notice  # noqa: PLC0415
 
-    options = given([method], contrast=contrast, bias=bias, head=head)
+    methods = chosen(method or ["srd"])
+    options = given(methods, settings, contrast=contrast, bias=bias, head=head)
     wanted = parse(target or ["top1"])
     check_folder(out)
     files = photo_files(images)
@@ -83,7 +88,7 @@ def explain(
     keep_programs(cache=cache)
     net = load_model(model, weights)
     classes = resolve(wanted, net.labels)
-    asked = Asked(method, options, weights_label(model, weights))
+    asked = Asked(tuple(methods), options, weights_label(model, weights))
     tables = []
     written: list[Path] = []
     # batches of one size, so that nothing is compiled twice

@@ -1,6 +1,7 @@
 """Which attribution methods a command runs, and with which options."""
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 from srd_jax.attribution import find_method, keywords_of
@@ -22,14 +23,49 @@ def chosen(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def given(names: Sequence[str] | None, **options: str) -> dict[str, Any]:
+def given(names: Sequence[str] | None, settings: Sequence[str] | None = None, **options: str) -> dict[str, Any]:
     """The options of methods, "none" of contrast as None.
 
+    Args:
+        names: of methods, None for SRD.
+        settings: more options, each as ``name=value``.
+        **options: as the command line has them.
+
     Raises:
-        MethodError: an option was given that none of the methods has.
+        MethodError: an option was given that none of the methods has, or a value that it cannot take.
     """
     known = {keyword for name in names or ("srd",) for keyword in keywords_of(find_method(name))}
     for name, value in options.items():
         if name not in known and value != DEFAULTS[name]:
             raise MethodError(f"there is no option --{name} of {' and '.join(names or ())}: leave it out")
-    return {name: None if name == "contrast" and value == "none" else value for name, value in options.items()}
+    told = {name: None if name == "contrast" and value == "none" else value for name, value in options.items()}
+    return told | dict(_setting(text, names or ("srd",)) for text in settings or ())
+
+
+def _setting(text: str, names: Sequence[str]) -> tuple[str, Any]:
+    """An option and its value, of the type that its default has."""
+    name, sign, value = text.partition("=")
+    parameters = [p for each in names for p in signature(find_method(each)).parameters.values() if p.name == name]
+    if not sign or not parameters or name == "channel_axis":
+        own = sorted({keyword for each in names for keyword in keywords_of(find_method(each))} - {"channel_axis"})
+        raise MethodError(f"--set {text}: {' and '.join(names)} has the options {', '.join(own) or 'none'}")
+    default = parameters[0].default
+    if value == "none":
+        return name, None
+    if isinstance(default, bool):
+        if value not in ("true", "false"):
+            raise MethodError(f"--set {text}: {name} is true or false")
+        return name, value == "true"
+    try:
+        return name, value if isinstance(default, str) else type(default)(value) if default is not None else _value(
+            value
+        )
+    except ValueError as error:
+        raise MethodError(f"--set {text}: {name} takes {_KINDS.get(type(default), 'another value')}") from error
+
+
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number"}
+
+
+def _value(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdigit() else text

@@ -27,6 +27,7 @@ __all__ = [
     "ModelName",
     "Out",
     "Photos",
+    "Settings",
     "Size",
     "Sizes",
     "Split",
@@ -66,6 +67,10 @@ Method = Annotated[
 Methods = Annotated[
     list[str] | None,
     typer.Option("--method", metavar="NAME", help="An attribution method; `srd methods` lists them; repeatable."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="An option of a method, such as steps=20; repeatable."),
 ]
 ModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME", help="A model; `srd models` lists them.")]
 Weights = Annotated[

@@ -38,16 +38,18 @@ def models() -> None:
 
 
 def methods() -> None:
-    """List the attribution methods, what they are and their options."""
+    """List the attribution methods: what they are, what they need of a model, what they cost, and their options."""
     import inspect  # noqa: PLC0415
 
-    from srd_jax.attribution import METHODS, keywords_of  # noqa: PLC0415
+    from srd_jax.attribution import ABOUT, METHODS, keywords_of  # noqa: PLC0415
 
     rows = []
     for name, method in METHODS.items():
         first = (inspect.getdoc(method) or "").splitlines()[0].rstrip(".")
-        rows.append((name, first.removeprefix("Make a function that returns "), ", ".join(keywords_of(method))))
-    show(table("Attribution methods", ("Method", "Gives", "Options"), rows, text_columns=(0, 1, 2)))
+        options = ", ".join(keyword for keyword in keywords_of(method) if keyword != "channel_axis")
+        about = ABOUT[name]
+        rows.append((name, first.removeprefix("Make a function that returns "), about.needs, about.cost, options))
+    show(table("Attribution methods", ("Method", "Gives", "Needs", "Costs", "Options"), rows, text_columns=range(5)))
 
 
 def cost(

@@ -6,7 +6,7 @@ from zero. Their limit is a high percentile of the magnitudes, so that one pixel
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 import matplotlib as mpl
@@ -19,11 +19,12 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-__all__ = ["draw_explanation", "draw_receptive_field", "robust_limit", "smoothed", "write_png"]
+__all__ = ["draw_explanation", "draw_methods", "draw_receptive_field", "robust_limit", "smoothed", "write_png"]
 
 PERCENTILE = 99.5
 _FINE = 128  # pixels a side from which one pixel is too small to be looked at by itself
 _DPI = 150
+_COLUMNS = 4  # panels side by side
 _INK, _GREY, _ALARM = "#1a1a1a", "#606060", "#b00020"
 _POSITION = "#00a04a"
 
@@ -77,6 +78,51 @@ def draw_explanation(
     right.set_title("Why: relevance of each pixel" + (", drawn smoothed by one" if fine else ""), **_caption())
     under, ends = photo if sharp is None else sharp, ("against", "for the class")
     _overlay(figure, right, under, smoothed(heat), label="relevance", ends=ends)
+    return figure
+
+
+def draw_methods(
+    photo: UInt8[np.ndarray, "H W 3"],
+    maps: Mapping[str, Float[np.ndarray, "H W"]],
+    *,
+    title: str,
+    details: Sequence[str] = (),
+    notice: str = "",
+    sharp: UInt8[np.ndarray, "h w 3"] | None = None,
+) -> Figure:
+    """The photo as the model saw it, and several methods' maps over it, each `smoothed` and in its own scale.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        maps: (H, W) finite floats by method.
+        title: what the maps explain, mostly the class.
+        details: lines under the title.
+        notice: what must not be overlooked, such as untrained weights.
+        sharp: the same part of the photo in more pixels, to draw under the maps.
+    """
+    columns = min(_COLUMNS, len(maps) + 1)
+    rows = -(-(len(maps) + 1) // columns)
+    lines = len(details) + bool(notice)
+    head, cell = 0.42 + 0.21 * lines, 9.2 / _COLUMNS
+    figure = Figure(figsize=(max(cell * columns, 5.5), head + rows * (cell + 0.2) + 0.1))
+    width, height = figure.get_size_inches()
+    _head(figure, title, details, notice, round(74 * width / 9.2))
+    grey = _grey(photo if sharp is None else sharp)
+    colours = _signed_colours()
+    for number, (name, heat) in enumerate([("What the model saw", None), *maps.items()]):
+        left, top = number % columns * cell, head + number // columns * (cell + 0.2) + 0.2
+        box = ((left + 0.06) / width, 1 - (top + cell - 0.12) / height, (cell - 0.12) / width, (cell - 0.12) / height)
+        axes = figure.add_axes(box)
+        axes.set_axis_off()
+        axes.set_title(_fit(name, 34), fontsize=8, color=_GREY, loc="left", pad=3, parse_math=False)
+        if heat is None:
+            axes.imshow(photo, interpolation="bilinear")
+            continue
+        shown = smoothed(heat)
+        limit = robust_limit(shown)
+        extent = (-0.5, heat.shape[1] - 0.5, heat.shape[0] - 0.5, -0.5)
+        axes.imshow(grey, cmap="gray", vmin=0, vmax=1, interpolation="bilinear", extent=extent)
+        axes.imshow(shown, cmap=colours, norm=Normalize(-limit, limit), interpolation="nearest")
     return figure
 
 
@@ -141,17 +187,7 @@ def _panels(photo: np.ndarray, title: str, details: Sequence[str], notice: str) 
     head, body = 0.42 + 0.21 * lines, 4.1
     figure = Figure(figsize=(9.2, head + body + 0.15))
     height = figure.get_figheight()
-
-    def write(text: str, y: float, **style: Any) -> None:
-        text = _printable(text)
-        figure.text(0.022, 1 - y / height, text, va="baseline", parse_math=False, **style)
-
-    write(_fit(title, 74), 0.31, fontsize=13, fontweight="bold", color=_INK)
-    for index, line in enumerate(details):
-        write(_fit(line, 125), 0.54 + 0.21 * index, fontsize=9, color=_INK)
-    if notice:
-        write(_fit(notice, 110), 0.54 + 0.21 * len(details), fontsize=9, fontweight="bold", color=_ALARM)
-
+    _head(figure, title, details, notice, 74)
     bottom, tall = 0.12 / height, (body - 0.25) / height
     left = figure.add_axes((0.022, bottom, 0.416, tall))
     right = figure.add_axes((0.455, bottom, 0.416, tall))
@@ -165,13 +201,33 @@ def _panels(photo: np.ndarray, title: str, details: Sequence[str], notice: str) 
     return figure, (left, right)
 
 
+def _head(figure: Figure, title: str, details: Sequence[str], notice: str, longest: int) -> None:
+    """The lines at the top of a figure, cut to what fits: ``longest`` letters of the title."""
+    height = figure.get_figheight()
+
+    def write(text: str, y: float, **style: Any) -> None:
+        text = _printable(text)
+        figure.text(0.022, 1 - y / height, text, va="baseline", parse_math=False, **style)
+
+    write(_fit(title, longest), 0.31, fontsize=13, fontweight="bold", color=_INK)
+    for index, line in enumerate(details):
+        write(_fit(line, round(1.7 * longest)), 0.54 + 0.21 * index, fontsize=9, color=_INK)
+    if notice:
+        style = {"fontsize": 9, "fontweight": "bold", "color": _ALARM}
+        write(_fit(notice, round(1.5 * longest)), 0.54 + 0.21 * len(details), **style)
+
+
+def _grey(photo: np.ndarray) -> np.ndarray:
+    """A photo in light greys, for maps to be drawn over."""
+    return np.asarray(0.5 + 0.45 * (photo.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255))
+
+
 def _overlay(
     figure: Figure, axes: Axes, photo: np.ndarray, heat: np.ndarray, *, label: str, ends: tuple[str, str]
 ) -> None:
     """A map over the greyed photo, with its colour bar on the right."""
-    grey = photo.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255
     extent = (-0.5, heat.shape[1] - 0.5, heat.shape[0] - 0.5, -0.5)
-    axes.imshow(0.5 + 0.45 * grey, cmap="gray", vmin=0, vmax=1, interpolation="bilinear", extent=extent)
+    axes.imshow(_grey(photo), cmap="gray", vmin=0, vmax=1, interpolation="bilinear", extent=extent)
     limit = robust_limit(heat)
     colours, scale = _signed_colours(), Normalize(-limit, limit)
     axes.imshow(heat, cmap=colours, norm=scale, interpolation="nearest")

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from srd_jax.attribution import find_method, with_options
 from srd_jax.batch import check_logits
-from srd_jax.drawing.pictures import draw_explanation, write_png
+from srd_jax.drawing.pictures import draw_explanation, draw_methods, write_png
 from srd_jax.evaluation.report import UNTRAINED
 from srd_jax.files import replacing, slug, unique_stems
 from srd_jax.models import photos, preprocessing, sample_photo
@@ -77,20 +77,20 @@ class Asked:
     """How maps are made, and what a picture must say of it.
 
     Attributes:
-        method: name in `srd_jax.attribution.METHODS`.
-        options: of the method.
+        methods: names in `srd_jax.attribution.METHODS`, or products of them.
+        options: of the methods; each takes those that it has.
         weights: what to call the model's weights.
     """
 
-    method: str
+    methods: tuple[str, ...]
     options: Mapping[str, Any]
     weights: str
 
     @property
     def choices(self) -> str:
-        """The method and its options in words."""
-        words = [f"{name} {value or 'none'}" for name, value in self.options.items()]
-        return ", ".join(words if self.method == "srd" else [self.method, *words])
+        """The method, where it is one, and the options in words."""
+        words = [f"{name} {'none' if value is None else value}" for name, value in self.options.items()]
+        return ", ".join(words if self.methods == ("srd",) else [*self.methods, *words])
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +100,12 @@ class ExplainedPhoto:
     Attributes:
         photo: what was explained.
         logits: (classes,).
-        maps: (H, W) for each target class.
+        maps: for each target class, (H, W) by method.
     """
 
     photo: PhotoCrop
     logits: Float[np.ndarray, " classes"]
-    maps: dict[int, Float[np.ndarray, "H W"]]
+    maps: dict[int, dict[str, Float[np.ndarray, "H W"]]]
 
 
 def photo_files(paths: Sequence[Path] | None) -> list[PhotoFile]:
@@ -155,7 +155,7 @@ def explain_photos(
         batch: how many photos at a time; the last batch is filled up.
     """
     predict = jax.jit(net.apply)
-    explain = jax.jit(with_options(find_method(asked.method), asked.options)(net.apply))
+    explain = {name: jax.jit(with_options(find_method(name), asked.options)(net.apply)) for name in asked.methods}
     rest = iter(crops)
     while some := list(islice(rest, batch)):
         pixels = pixels_of(net, [*some, *[some[-1]] * (batch - len(some))])
@@ -165,20 +165,24 @@ def explain_photos(
         targets = np.stack(
             [order[:, each.rank - 1] if isinstance(each, Rank) else np.full(batch, each) for each in wanted], 1
         )
-        maps = [
-            np.asarray(explain(net.variables, pixels, targets[:, at : at + _MAPS_AT_ONCE].astype(np.int32)))
-            for at in range(0, targets.shape[1], _MAPS_AT_ONCE)
-        ]
+        maps = {
+            name: [
+                np.asarray(run(net.variables, pixels, targets[:, at : at + _MAPS_AT_ONCE].astype(np.int32)))
+                for at in range(0, targets.shape[1], _MAPS_AT_ONCE)
+            ]
+            for name, run in explain.items()
+        }
         for row, photo in enumerate(some):
-            own = [heat for part in maps for heat in part[row]]
+            own = {name: [heat for part in parts for heat in part[row]] for name, parts in maps.items()}
             # a class may be asked for by name and be among the likeliest
-            yield ExplainedPhoto(photo, logits[row], dict(zip(map(int, targets[row]), own, strict=True)))
+            found = {int(t): {name: each[k] for name, each in own.items()} for k, t in enumerate(targets[row])}
+            yield ExplainedPhoto(photo, logits[row], found)
 
 
 def write_explanation(
     net: "models.Network", result: ExplainedPhoto, target: int, asked: Asked, out: Path
 ) -> list[Path]:
-    """Write the picture and the numbers of one map.
+    """Write the picture and the numbers of one class's maps, several methods' side by side.
 
     Returns:
         The two files.
@@ -186,22 +190,24 @@ def write_explanation(
     Raises:
         SRDError: they cannot be written.
     """
-    label, photo, heat = net.labels[target], result.photo, result.maps[target]
+    label, photo, maps = net.labels[target], result.photo, result.maps[target]
     logit, probability = float(result.logits[target]), float(_probabilities(result.logits)[target])
     rank = int((result.logits > result.logits[target]).sum()) + 1
-    figure = draw_explanation(
-        photo.crop,
-        heat,
-        title=label,
-        details=(
+    single = len(maps) == 1
+    head: dict[str, Any] = {
+        "title": label,
+        "details": (
             f"class {target}  ·  logit {logit:.2f}  ·  probability {_percent(probability)}  ·  "
             f"rank {rank} of {len(net.labels)}",
-            f"{photo.name}  ·  {net.name}, {asked.weights} weights  ·  {asked.choices}",
+            f"{photo.name}  ·  {net.name}, {asked.weights} weights"
+            + (f"  ·  {asked.choices}" if single else "  ·  every map in its own scale"),
         ),
-        notice="" if net.trained else UNTRAINED,
-        sharp=photo.sharp,
-    )
-    method = "" if asked.method == "srd" else f"_{asked.method}"
+        "notice": "" if net.trained else UNTRAINED,
+        "sharp": photo.sharp,
+    }
+    (heat, *_) = maps.values()
+    figure = draw_explanation(photo.crop, heat, **head) if single else draw_methods(photo.crop, maps, **head)
+    method = "" if asked.methods == ("srd",) else f"_{slug(asked.methods[0])}" if single else "_methods"
     name = f"{photo.stem}_{net.name}{method}_{'-'.join((str(target), slug(label.split(',')[0]))).strip('-')}"
     picture, numbers = out / f"{name}.png", out / f"{name}.npz"
     with replacing(picture) as file:
@@ -209,7 +215,7 @@ def write_explanation(
     with replacing(numbers) as file:
         np.savez_compressed(
             file,
-            map=heat,
+            **dict[str, Any]({"map": heat} if single else {f"map_{name}": each for name, each in maps.items()}),
             target=target,
             label=label,
             logit=logit,
@@ -217,10 +223,10 @@ def write_explanation(
             model=net.name,
             weights=asked.weights,
             trained=net.trained,
-            method=asked.method,
+            method=", ".join(asked.methods),
             image=photo.name,
             crop=photo.crop,
-            **dict[str, Any]({option: value or "none" for option, value in asked.options.items()}),
+            **dict[str, Any]({option: "none" if value is None else value for option, value in asked.options.items()}),
         )
     return [picture, numbers]
 

@@ -37,7 +37,7 @@ def crops(tmp_path):
 
 @pytest.mark.parametrize(("method", "options"), [("srd", {"contrast": None}), ("saliency", {"contrast": None})])
 def test_classes_and_ranks(crops, method, options, tmp_path):
-    asked = Asked(method, options, "own")
+    asked = Asked((method,), options, "own")
     results = list(explain_photos(NET, crops, [3, Rank(1)], asked, batch=2))
     assert len(results) == 2
     x = np.stack([NET.preprocess(photo.crop) for photo in crops])
