@@ -38,12 +38,14 @@ class LinearStep:
         weights: w.
         bias: b, of z's shape.
         forward: ``(x, w) -> w x``, linear in each.
+        inside: of x's shape, 1 where it holds a value and 0 where it was padded before the step.
     """
 
     x: jax.Array
     weights: jax.Array
     bias: jax.Array
     forward: Callable[[jax.Array, jax.Array], jax.Array]
+    inside: jax.Array
 
     def back(self, ahead: jax.Array, weights: jax.Array) -> jax.Array:
         """The transpose of ``x -> w x``."""
@@ -134,7 +136,8 @@ class Layerwise(Neurons):
         weight = self._weight(equation)
         if weight is None:
             run = self._run(equation, [place])
-            step = LinearStep(x, jnp.ones(()), jnp.zeros_like(relevance), lambda x, w: run(x)[0] * w)
+            ones = jnp.ones_like(x)
+            step = LinearStep(x, jnp.ones(()), jnp.zeros_like(relevance), lambda x, w: run(x)[0] * w, ones)
             return self.composite["pool"](step, relevance)
         chain, result = self._chains[equation.results[0]], self._value(equation.results[0])
         axis, own = _channel_axes(equation, weight)
@@ -150,7 +153,9 @@ class Layerwise(Neurons):
 
         single = lay.positions(self.layouts[equation.results[0]]) == 1
         kind: Kind = "first" if equation.results[0] in self._first else "dense" if single else "convolution"
-        return self.composite[kind](LinearStep(x, weights, bias, forward), relevance)
+        inside = self._inside().get(equation.operands[place]) if kind == "first" else None
+        inside = jnp.ones_like(x) if inside is None else inside
+        return self.composite[kind](LinearStep(x, weights, bias, forward, inside), relevance)
 
     def _weight(self, equation: Equation) -> int | None:
         """The place of a step's weights among its operands, None where it has none."""
@@ -199,6 +204,18 @@ class Layerwise(Neurons):
             (x,) = self._run(equation, self._effects[equation.results[0]][1])(x)
         end = (chain or [start])[-1].results[0]
         return lay.to_rows(x, self.layouts[end])[0]
+
+    def _inside(self) -> dict[Operand, jax.Array]:
+        """What the layers nearest the pixels read, 1 where it is of a pixel and 0 in padding."""
+        ones: dict[Operand, jax.Array] = {self.program.image: jnp.ones_like(self._value(self.program.image))}
+        for equation in self.program.equations:
+            effect, moving = self._effects.get(equation.results[0], ("", []))
+            own = [ones[equation.operands[place]] for place in moving if equation.operands[place] in ones]
+            if effect == "select" and len(own) == len(moving) > 0:
+                ones.update(zip(equation.results, self._run(equation, moving, jnp.zeros_like)(*own), strict=True))
+            elif effect in ("shift", "scale", "bend") and len(own) == len(moving) == 1:
+                ones[equation.results[0]] = jnp.broadcast_to(own[0], equation.out_shapes[0].shape)
+        return ones
 
     def _nearest_the_pixels(self) -> set[Ref]:
         """The layers between which and the pixels there is none."""

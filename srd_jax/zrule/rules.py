@@ -74,8 +74,8 @@ def box(low: float, high: float) -> Rule:
         w = step.weights
         parts: list[tuple[jax.Array, jax.Array]] = [
             (step.x, w),
-            (jnp.full_like(step.x, -low), _positive(w)),
-            (jnp.full_like(step.x, -high), _negative(w)),
+            (-low * step.inside, _positive(w)),
+            (-high * step.inside, _negative(w)),
         ]
         z = sum((step.forward(x, v) for x, v in parts[1:]), step.forward(*parts[0]))
         share = relevance / stabilised(z)

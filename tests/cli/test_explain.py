@@ -137,9 +137,30 @@ def test_another_method(photo, tmp_path, use):
         assert (numbers["map"] >= 0).all()
 
 
+def test_methods_side_by_side_with_their_options(photo, tmp_path, use):
+    use(network(3))
+    methods = ["--method", "srd", "--method", "smoothgrad", "--method", "srd*edge"]
+    options = ["--set", "samples=2", "--set", "noise=0.5", "--set", "reduce=sum"]
+    result = srd(photo("a.png"), *methods, *options, "--contrast", "none", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    picture, numbers = sorted((tmp_path / "out").iterdir(), key=lambda path: path.suffix, reverse=True)
+    assert picture.stat().st_size > 10_000
+    with np.load(numbers) as kept:
+        assert str(kept["method"]) == "srd, smoothgrad, srd*edge"
+        assert (kept["samples"], kept["noise"], str(kept["reduce"])) == (2, 0.5, "sum")
+        maps = [kept[f"map_{name}"] for name in ("srd", "smoothgrad", "srd*edge")]
+        assert {heat.shape for heat in maps} == {kept["crop"].shape[:2]}
+        assert np.ptp(maps[1]) < 1e-9 < maps[1].min()  # of a network that weighs all pixels alike
+        assert (np.sign(maps[2]) == np.sign(maps[0]) * (maps[2] != 0)).all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--method", "saliency", "--set", "steps=3"], "saliency has the options reduce"),
+        (["--method", "rise", "--set", "samples=x"], "samples takes a whole number"),
+        (["--method", "srd", "--set", "recursion=maybe"], "recursion is true or false"),
+        (["--method", "srd*gradcan"], "did you mean 'gradcam'"),
         (["--method", "saliencies"], "no attribution method is called 'saliencies'; did you mean 'saliency'"),
         (["--method", "saliency", "--bias", "none"], "no option --bias of saliency"),
     ],

@@ -12,4 +12,5 @@ def test_every_method_is_listed_with_its_options():
     for name in METHODS:
         assert name in result.output
     assert "gradient's magnitude" in result.output
-    assert "channel_axis" in result.output
+    assert "baseline" in result.output
+    assert "any JAX function" in " ".join(result.output.split())

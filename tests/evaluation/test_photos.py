@@ -47,11 +47,11 @@ def test_classes_and_ranks(crops, method, options, tmp_path):
         assert set(result.maps) == {3, int(logits[row].argmax())}
     if method == "srd":
         heat = srd.explain(network, contrast=None)(WEIGHTS, x, 3)
-        np.testing.assert_allclose([result.maps[3] for result in results], heat, atol=1e-6)
+        np.testing.assert_allclose([result.maps[3]["srd"] for result in results], heat, atol=1e-6)
     picture, numbers = write_explanation(NET, results[0], 3, asked, tmp_path)
     assert picture.stem == ("a_small_3-cup" if method == "srd" else "a_small_saliency_3-cup")
     with np.load(numbers) as kept:
-        np.testing.assert_array_equal(kept["map"], results[0].maps[3])
+        np.testing.assert_array_equal(kept["map"], results[0].maps[3][method])
         assert str(kept["contrast"]) == "none"
     title, headings, rows = predictions(NET, results[0])
     assert title.endswith("a.png: small")
