@@ -49,7 +49,15 @@ def methods() -> None:
         options = ", ".join(keyword for keyword in keywords_of(method) if keyword != "channel_axis")
         about = ABOUT[name]
         rows.append((name, first.removeprefix("Make a function that returns "), about.needs, about.cost, options))
-    show(table("Attribution methods", ("Method", "Gives", "Needs", "Costs", "Options"), rows, text_columns=range(5)))
+    show(
+        table(
+            "Attribution methods",
+            ("Method", "Gives", "Needs", "Costs", "Options"),
+            rows,
+            text_columns=range(5),
+            whole=(0,),
+        )
+    )
 
 
 def cost(

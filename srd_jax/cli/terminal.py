@@ -57,7 +57,11 @@ def one_line(message: str) -> str:
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Sequence[int] = (0,)
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    text_columns: Sequence[int] = (0,),
+    whole: Sequence[int] = (),
 ) -> Table:
     """A table of strings.
 
@@ -66,13 +70,13 @@ def table(
         columns: their headings.
         rows: one string for each column.
         text_columns: indices of the columns that are aligned to the left; numbers go to the right.
+        whole: indices of those whose words are not broken, as those of numbers never are.
     """
     made = Table(title=Text(printable(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         is_text = index in text_columns
-        made.add_column(
-            Text(printable(column)), justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold"
-        )
+        kept = not is_text or index in whole
+        made.add_column(Text(printable(column)), justify="left" if is_text else "right", no_wrap=kept, overflow="fold")
     for row in rows:
         made.add_row(*(Text(printable(cell)) for cell in row))
     return made
