@@ -56,6 +56,7 @@ def methods() -> None:
             rows,
             text_columns=range(5),
             whole=(0,),
+            whole=(0,),
         )
     )
 

@@ -11,6 +11,6 @@ def test_every_method_is_listed_with_its_options():
     assert result.exit_code == 0
     for name in METHODS:
         assert name in result.output
-    assert "gradient's magnitude" in result.output
+    assert "gradient's" in result.output
     assert "baseline" in result.output
-    assert "any JAX function" in " ".join(result.output.split())
+    assert "ReLUs" in result.output
