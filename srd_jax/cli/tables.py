@@ -56,7 +56,6 @@ def methods() -> None:
             rows,
             text_columns=range(5),
             whole=(0,),
-            whole=(0,),
         )
     )
 
