@@ -100,7 +100,7 @@ def _measured(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Arr
     def one(tap: Tap) -> tuple[Array, Array | None]:
         return measured(contribution(*divided(tap, mix)))
 
-    return over_taps(one, term.taps)
+    return over_taps(one, term.taps, x.size)
 
 
 def group_norms(
@@ -188,13 +188,13 @@ def _pulled_back(term: Term, x: Array, layout: Layout) -> Array:
         product = read.astype(x.dtype) * transposed(ahead, read.shape, x)
         return _by_switch(lay.to_rows(product, term.gathered), lay.to_rows(chosen, term.gathered), term.pool_taps)
 
-    return _by_offset(over_taps(one, _mixing_taps(term)), layout)
+    return _by_offset(over_taps(one, _mixing_taps(term), x.size), layout)
 
 
 def _by_switch(rows: Array, switches: Array, offsets: int) -> Float[Array, "offsets rows"]:
     """The sum over channels for every offset of a max pool, in one pass where there are few."""
     if offsets > _OFFSETS:
-        return over_taps(lambda offset: jnp.sum(jnp.where(switches == offset, rows, 0), 1), offsets)
+        return over_taps(lambda offset: jnp.sum(jnp.where(switches == offset, rows, 0), 1), offsets, rows.size)
     parts = [jnp.where(switches == offset, rows, 0) for offset in range(offsets)]
     zeros = [jnp.zeros((), rows.dtype)] * offsets
     return jnp.stack(lax.reduce(parts, zeros, partial(jax.tree.map, add), (1,)))
@@ -289,7 +289,7 @@ def _by_plane(term: Term, rows: Array, matrices: Array, grams: Array | None) -> 
         back = back.reshape((at_once, few, lay.batch(term.gathered), *lay.grid(term.gathered)))
         return jax.tree.map(lambda *parts: jnp.stack(parts), *(one(first + i, back[i]) for i in range(at_once)))
 
-    measured = over_taps(some, taps // at_once)
+    measured = over_taps(some, taps // at_once, rows.size)
     return jax.tree.map(lambda m: m.reshape((taps, 1, *m.shape[2:])), measured)
 
 
@@ -308,10 +308,10 @@ def _by_pfv(term: Term, rows: Array, matrices: Array, grams: Array | None) -> tu
         if grams is None:
             return inner, None
         gram = grams[tap]
-        norm = over_taps(lambda offset: _norm(jnp.where(switches == offset, v, 0), gram), term.pool_taps)
+        norm = over_taps(lambda offset: _norm(jnp.where(switches == offset, v, 0), gram), term.pool_taps, v.size)
         return inner, norm
 
-    return over_taps(one, matrices.shape[0])
+    return over_taps(one, matrices.shape[0], rows.size)
 
 
 def _norm(v: Array, gram: Array) -> Array:

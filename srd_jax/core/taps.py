@@ -14,19 +14,28 @@ from jax import lax
 __all__ = ["Tap", "box_of", "divided", "offsets_of", "over_taps"]
 
 _AT_ONCE = 9
-"""Up to how many taps a GPU does at once, which bounds the memory: those of a 3 x 3 kernel."""
+"""Up to how many taps a GPU does at once: those of a 3 x 3 kernel."""
+
+_ELEMENTS = 2**28
+"""How many elements of contributions a GPU may hold at once: a gibibyte of float32."""
 
 Tap = jax.Array | int
 """The number of a tap, traced inside a loop."""
 
 
-def over_taps(fn: Callable[[Tap], Any], count: int) -> Any:
+def over_taps(fn: Callable[[Tap], Any], count: int, size: int) -> Any:
     """``fn`` of every tap: stacked pytrees of arrays.
 
     One tap after another keeps what it makes in a CPU's cache. A GPU would wait for many small kernels; there, as many
     taps as divide evenly are one product.
+
+    Args:
+        fn: of a tap.
+        count: taps.
+        size: elements that ``fn`` makes on the way.
     """
-    at_once = max(n for n in range(1, _AT_ONCE + 1) if count % n == 0) if jax.default_backend() == "gpu" else 1
+    most = min(_AT_ONCE, _ELEMENTS // max(size, 1)) if jax.default_backend() == "gpu" else 1
+    at_once = max(n for n in range(1, max(most, 1) + 1) if count % n == 0)
     taps = jnp.arange(count).reshape((-1, at_once))
     made = lax.map(jax.checkpoint(jax.vmap(fn)), taps) if at_once > 1 else lax.map(jax.checkpoint(fn), taps[:, 0])
     return jax.tree.map(lambda x: x.reshape((count, *x.shape[2:])), made) if at_once > 1 else made

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from srd_jax.core.taps import box_of, divided, offsets_of
+import srd_jax as srd
+from srd_jax.core.taps import box_of, divided, offsets_of, over_taps
 
 
 @pytest.mark.parametrize("sizes", [(3, 3), (1, 4), (2, 1, 3), (5,), (1, 1), (4, 1)], ids=str)
@@ -37,3 +38,41 @@ def test_a_box_is_the_same_at_known_and_traced_starts(strides):
         np.testing.assert_array_equal(box_of(x, [start, 3], [4, 7], strides), expected)
         traced = jax.jit(lambda start: box_of(jnp.asarray(x), [start, 3], [4, 7], strides))(start)
         np.testing.assert_array_equal(traced, expected)
+
+
+@pytest.mark.parametrize("size", [1, 2**27, 2**40])
+def test_a_gpu_does_several_taps_at_once_with_the_same_result(monkeypatch, size):
+    table, sizes = jnp.arange(24.0).reshape(12, 2), []
+
+    def fn(tap):
+        sizes.append(jnp.shape(tap))
+        return table[tap], {"double": 2 * tap}
+
+    expected = over_taps(fn, 12, size)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for found, wanted in zip(jax.tree.leaves(over_taps(fn, 12, size)), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_map_is_the_same_with_several_taps_at_once(monkeypatch):
+    numbers = ("NHWC", "HWIO", "NHWC")
+    keys = jax.random.split(jax.random.key(0), 5)
+    images = jax.random.normal(keys[0], (2, 17, 16, 3))
+    kernels = [jax.random.normal(key, shape) / 4 for key, shape in zip(keys[1:], KERNELS, strict=False)]
+
+    def f(kernels, x):
+        first, second, depthwise = kernels
+        x = jnp.maximum(jax.lax.conv_general_dilated(x, first, (2, 2), "SAME", dimension_numbers=numbers) + 0.1, 0)
+        x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "SAME")
+        x = jnp.maximum(jax.lax.conv_general_dilated(x, second, (1, 1), "SAME", dimension_numbers=numbers) - 0.1, 0)
+        x = jax.lax.conv_general_dilated(x, depthwise, (1, 1), "SAME", dimension_numbers=numbers, feature_group_count=8)
+        return jnp.maximum(x, 0).mean((1, 2))
+
+    expected = [srd.explain(f, bias=bias)(kernels, images, 1) for bias in ("norm", "uniform")]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for bias, wanted in zip(("norm", "uniform"), expected, strict=True):
+        got = srd.explain(lambda v, x: f(v, x), bias=bias)(kernels, images, 1)
+        np.testing.assert_allclose(got, wanted, atol=1e-5 * jnp.abs(wanted).max())
+
+
+KERNELS = ((7, 7, 3, 8), (3, 3, 8, 8), (3, 3, 1, 8))
