@@ -7,13 +7,18 @@ import numpy as np
 
 import srd_jax as srd
 from srd_jax import models
+from srd_jax.attribution import find_method, with_options
 from srd_jax.drawing.charts import draw_contact_sheet
-from srd_jax.drawing.pictures import draw_explanation, write_png
+from srd_jax.drawing.pictures import draw_explanation, draw_methods, write_png
 from srd_jax.files import replacing
 
 HERE = Path(__file__).parent
 LAYERS = ("act1", "blocks.1.1", "blocks.2.1", "blocks.4.2", "act2")
 EYE = (84, 74)  # row and column in the model's 224 x 224 pixels
+METHODS = (
+    "srd", "saliency", "integrated_gradients", "guided_backprop", "gradcam", "occlusion", "lrp_epsilon_plus",
+    "lrp_epsilon_gamma_box", "srd*gradcam", "fullgrad", "edge",
+)  # fmt: skip
 NET = models.load("efficientnet_lite0")
 
 
@@ -34,7 +39,7 @@ def save(figure, name):
 
 
 def main():
-    """Draw the explanation of a cup of coffee, two classes in one image, and receptive fields across depth."""
+    """Draw a cup of coffee explained, two classes in one image, receptive fields across depth, and methods compared."""
     explain = jax.jit(srd.explain(NET.apply))
     cup, cat = seen("coffee"), seen("chelsea")
     logits = jax.jit(NET.apply)(NET.variables, network_input(cup))
@@ -65,6 +70,17 @@ def main():
     title = "Effective receptive fields at the left eye, across depth"
     ends = ("opposing", "composing")
     save(draw_contact_sheet([cat], fields, captions=["cat"], title=title, ends=ends), "fields")
+
+    maps = {
+        name: np.asarray(
+            jax.jit(with_options(find_method(name), {"reduce": "sum"})(NET.apply))(
+                NET.variables, network_input(cup), top
+            )
+        )[0]
+        for name in METHODS
+    }
+    details = (*details, "every map in its own scale, red for the class, blue against it")
+    save(draw_methods(cup, maps, title=NET.labels[top], details=details), "methods")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def at_relus(program: Program, method: str, pull_back: Callable[[Array, Array], 
     Raises:
         MethodError: there is no ReLU.
     """
-    places = relus(program)
-    if not places:
+    rectifiers = relus(program)
+    if not rectifiers:
         raise MethodError(f"{method} is a rule for ReLUs, max(x, 0), and this model has none: choose another method")
 
     @jax.custom_vjp
@@ -52,10 +52,15 @@ def at_relus(program: Program, method: str, pull_back: Callable[[Array, Array], 
     relu.defvjp(lambda x: (relu(x), x), lambda x, gradient: (pull_back(x, gradient),))
     shapes = {e.results[0]: e.out_shapes[0] for e in program.equations}
 
-    def instead(ref: int, place: int) -> Callable[..., list[Array]]:
-        return lambda *operands: [jnp.broadcast_to(relu(operands[place]), shapes[ref].shape).astype(shapes[ref].dtype)]
+    def instead(ref: int, place: int, cap: float | None) -> Callable[..., list[Array]]:
+        def step(*operands: Array) -> list[Array]:
+            y = relu(operands[place])
+            y = y if cap is None else jnp.minimum(y, jnp.asarray(cap, y.dtype))
+            return [jnp.broadcast_to(y, shapes[ref].shape).astype(shapes[ref].dtype)]
 
-    return {ref: instead(ref, place) for ref, place in places.items()}
+        return step
+
+    return {ref: instead(ref, *rectifier) for ref, rectifier in rectifiers.items()}
 
 
 def _rewritten(change: Callable[[Program], Instead], f: Model) -> Model:

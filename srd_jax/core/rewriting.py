@@ -1,17 +1,18 @@
 """Models with some of their steps changed: traced, and run with others in their place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import primitives as jp
 from jaxtyping import Array
 
 from srd_jax.core.evaluate import evaluate
 from srd_jax.core.tracing import Constant, Equation, Operand, Program, Ref, body, trace
 
-__all__ = ["Rewritten", "relus"]
+__all__ = ["Instead", "Rectifier", "Rewritten", "relus", "started"]
 
 Instead = Mapping[Ref, Callable[..., list[Any]]]
 """By the first result of a step, what to run in its place: operands to a list of results."""
@@ -45,39 +46,64 @@ def started(program: Program, variables: Any, images: Array) -> dict[Ref, Any]:
     return known
 
 
-def relus(program: Program) -> dict[Ref, int]:
-    """The ReLUs of a program, max(x, 0): by their result, the place of x among the operands.
+class Rectifier(NamedTuple):
+    """Where a ReLU takes its argument, and at which value it ends.
 
-    `jax.nn.relu`, a maximum with zero, and a choice between x and zero by x's sign.
+    Attributes:
+        place: of x among the operands of its step.
+        cap: its largest value, None for one that has none.
+    """
+
+    place: int
+    cap: float | None = None
+
+
+def relus(program: Program) -> dict[Ref, Rectifier]:
+    """The ReLUs of a program, max(x, 0), and those with a cap, min(max(x, 0), 6): by their result.
+
+    `jax.nn.relu` and `jax.nn.relu6`, a maximum with zero, a clip from zero on, and a choice between x and zero by x's
+    sign.
     """
     makers = {ref: equation for equation in program.equations for ref in equation.results}
-    found: dict[Ref, int] = {}
+    found: dict[Ref, Rectifier] = {}
     for equation in program.equations:
         if equation.results[0] in program.from_image:
-            place = _relu(equation, makers)
-            if place is not None:
-                found[equation.results[0]] = place
+            rectifier = _rectifier(equation, makers)
+            if rectifier is not None:
+                found[equation.results[0]] = rectifier
     return found
 
 
-def _relu(equation: Equation, makers: Mapping[Ref, Equation]) -> int | None:
+def _rectifier(equation: Equation, makers: Mapping[Ref, Equation]) -> Rectifier | None:
     whole = body(equation)
     if whole is not None:
-        inner, arguments, results = whole
-        own = {ref: each for each in inner for ref in each.results}
-        last = own.get(results[0]) if isinstance(results[0], int) else None
-        place = _relu(last, own) if last is not None else None
-        return (
-            0
-            if place is not None and len(arguments) == 1 and last is not None and last.operands[place] in arguments
-            else None
-        )
+        return _whole(*whole)
     if equation.primitive is jp.max_p:
         zero = [_is_zero(operand, makers) for operand in equation.operands]
-        return zero.index(False) if sum(zero) == 1 else None
+        return Rectifier(zero.index(False)) if sum(zero) == 1 else None
+    if equation.primitive is jp.clamp_p and _is_zero(equation.operands[0], makers):
+        cap = _constant(equation.operands[2], makers)
+        return None if cap is None else Rectifier(1, cap)
     if equation.primitive is jp.select_n_p and len(equation.operands) == 3:
-        return _chosen_by_sign(equation, makers)
+        place = _chosen_by_sign(equation, makers)
+        return None if place is None else Rectifier(place)
     return None
+
+
+def _whole(equations: Sequence[Equation], arguments: Sequence[Ref], results: Sequence[Operand]) -> Rectifier | None:
+    """What an activation that was kept whole is, if it is a ReLU of its one argument."""
+    own = {ref: each for each in equations for ref in each.results}
+    last = own.get(results[0]) if isinstance(results[0], int) else None
+    cap = None
+    if last is not None and last.primitive is jp.min_p:
+        caps = [_constant(operand, own) for operand in last.operands]
+        cap = next((value for value in caps if value is not None), None)
+        inner = [operand for operand, value in zip(last.operands, caps, strict=True) if value is None]
+        last = own.get(inner[0]) if cap is not None and len(inner) == 1 and isinstance(inner[0], int) else None
+    rectifier = _rectifier(last, own) if last is not None else None
+    if last is None or rectifier is None or len(arguments) != 1 or last.operands[rectifier.place] != arguments[0]:
+        return None
+    return Rectifier(0, cap)
 
 
 def _chosen_by_sign(equation: Equation, makers: Mapping[Ref, Equation]) -> int | None:
@@ -94,10 +120,14 @@ def _chosen_by_sign(equation: Equation, makers: Mapping[Ref, Equation]) -> int |
 
 
 def _is_zero(operand: Operand, makers: Mapping[Ref, Equation]) -> bool:
-    """Whether an operand is the constant zero, or that repeated or cast."""
+    return _constant(operand, makers) == 0
+
+
+def _constant(operand: Operand, makers: Mapping[Ref, Equation]) -> float | None:
+    """The value of a constant scalar, or of one that is repeated or cast; None for anything else."""
     while isinstance(operand, int) and operand in makers:
         maker = makers[operand]
         if maker.primitive not in (jp.broadcast_in_dim_p, jp.convert_element_type_p):
-            return False
+            return None
         operand = maker.operands[0]
-    return isinstance(operand, Constant) and jax.numpy.ndim(operand.value) == 0 and operand.value == 0
+    return float(operand.value) if isinstance(operand, Constant) and jnp.ndim(operand.value) == 0 else None

@@ -113,13 +113,13 @@ def checked(
     Returns:
         ``explained(variables, images, targets=None) -> maps``, as `srd_jax.explain`.
     """
+    of_classes = compiled(f)
 
     def explained(variables: Any, images: Array, targets: Any = None) -> Float[Array, "n ..."]:
-        images = check_images(images, channel_axis)
-        own = Aimed(f, targets) if callable(targets) else None
-        run = compiled(own or f)
-        if own is not None:
-            targets = own.places(variables, images)
+        images, run = check_images(images, channel_axis), of_classes
+        if callable(targets):
+            aimed = Aimed(f, targets)
+            run, targets = compiled(aimed), aimed.places(variables, images)
         if targets is not None:
             targets = check_targets(targets, jax.eval_shape(run, variables, images)[1].shape)
         heat, logits, squash = run(variables, images, targets)

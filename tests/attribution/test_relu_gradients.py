@@ -53,6 +53,23 @@ def test_every_writing_is_the_definition(activation, method):
     np.testing.assert_allclose(heat, by_hand(RULES[method]), atol=1e-6)
 
 
+@pytest.mark.parametrize("method", RULES)
+@pytest.mark.parametrize(
+    "activation",
+    [lambda x: jax.nn.relu6(3 * x) / 3, lambda x: jnp.clip(x, 0, 2), lambda x: jnp.minimum(jnp.maximum(x, 0), 2),
+     lambda x: lax.clamp(0.0, x, 2.0)],
+)  # fmt: skip
+def test_a_cap_passes_nothing_back_above_it(activation, method):
+    def capped(x, g):
+        return np.where(x < 2, RULES[method](x, g), 0)
+
+    heat = method(lambda _, x: activation(x @ FIRST).mean((1, 2)), reduce=None)((), IMAGES, 1)
+    first = np.asarray(IMAGES) @ np.asarray(FIRST)
+    ahead = np.zeros_like(first)
+    ahead[..., 1] = 1 / 12
+    np.testing.assert_allclose(heat, capped(first, ahead) @ np.asarray(FIRST).T, atol=1e-6)
+
+
 def test_relus_are_told_from_what_looks_like_them():
     others = {
         "leaky": jax.nn.leaky_relu,
