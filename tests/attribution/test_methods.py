@@ -8,6 +8,7 @@ from jax import lax
 
 import srd_jax as srd
 from srd_jax.attribution import ABOUT, METHODS, enlarge, find_method, keywords_of, smooth, with_options
+from tests.core.test_compiled import compilations
 
 IMAGES = jax.random.normal(jax.random.key(0), (3, 6, 5, 3))
 VARIABLES = [jax.random.normal(jax.random.key(i), shape) for i, shape in ((1, (3, 3, 3, 4)), (2, (4, 3)))]
@@ -39,6 +40,15 @@ def test_jit_equals_eager_and_none_is_the_predicted_class(name):
     eager = explain(VARIABLES, IMAGES, predicted)
     np.testing.assert_allclose(jax.jit(explain)(VARIABLES, IMAGES, predicted), eager, atol=1e-6)
     np.testing.assert_allclose(explain(VARIABLES, IMAGES), eager, atol=1e-6)
+
+
+@every_method
+def test_a_second_call_compiles_nothing(name):
+    explain, others = METHODS[name](network), IMAGES + 1
+    explain(VARIABLES, IMAGES, 1)
+    with compilations() as later:
+        explain(VARIABLES, others, 1)
+    assert not later
 
 
 @every_method

@@ -1,8 +1,8 @@
 """Print what maps cost here and in captum and pytorch-grad-cam: ``python -m tests.benchmarks.others``.
 
-Needs torch, torchvision, captum and grad-cam beside this package, which depends on none of them. Both sides explain the
-same images by the same ResNet-18 with random weights, on as many threads as there are cores; the table has the median of
-some rounds taken in turns, what it is in forward passes of the same side, and how far the maps are from each other.
+Needs torch, torchvision, captum and grad-cam beside this package, which depends on none of them. Both sides explain
+the same images by the same ResNet-18 with random weights, on as many threads as there are cores; the table has the
+median of some rounds taken in turns, what it is in forward passes of the same side, and how far the maps are apart.
 """
 
 import time
