@@ -13,10 +13,3 @@ LOOPS = ("integrated_gradients_50", "smoothgrad_8", "occlusion_16", "scorecam")
 def test_a_method_agrees(array):
     whole, _ = methods.differences("resnet18", array)
     assert whole < 1e-4
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("array", ["deconvolution"])
-def test_it_agrees_away_from_kinks(array):
-    whole, away = methods.differences("vgg11", array)
-    assert away < 1e-4 < whole
