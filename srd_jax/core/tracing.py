@@ -5,6 +5,7 @@ The layouts of primitives' parameters that the rules rely on are pinned by ``tes
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.extend.core as jex
 import jax.numpy as jnp
 from jax.extend.core import primitives as jp
 
+from srd_jax.core.depthwise import convolve, is_depthwise
 from srd_jax.core.meshes import varying_alike
 from srd_jax.core.naming import label_of, module_of, user_line
 from srd_jax.core.registry import facts_of
@@ -39,6 +41,8 @@ _INLINED: dict[str, str] = {
     jp.custom_vjp_call_p.name: "call_jaxpr",
 }
 """Calls that are inlined, and the parameter that holds what they call."""
+
+_OF_CONVOLUTIONS = [name for name in signature(convolve).parameters if name not in ("lhs", "rhs")]
 
 _TOGETHER = ("optimization_barrier", "pvary")
 """What hands on several values at once, each by itself."""
@@ -328,9 +332,14 @@ def bind(equation: Equation, *args: Any) -> list[Any]:
     Raises:
         UnsupportedPrimitiveError: JAX has no derivative or no batching rule of a primitive of one's own.
     """
-    primitive = equation.primitive
+    primitive, params = equation.primitive, equation.params
+    args = tuple(varying_alike(args))
+    if primitive is jp.conv_general_dilated_p and is_depthwise(
+        args[1], params["dimension_numbers"], params["feature_group_count"]
+    ):
+        return [convolve(*args, **{name: params[name] for name in _OF_CONVOLUTIONS})]
     try:
-        results = primitive.bind(*varying_alike(args), **primitive.get_bind_params(equation.params))
+        results = primitive.bind(*args, **primitive.get_bind_params(params))
     except NotImplementedError as error:
         raise UnsupportedPrimitiveError(
             f"primitive '{primitive.name}' lacks what maps need of JAX: {str(error).splitlines()[0]}. It is at "

@@ -1,6 +1,5 @@
 """Convolutions: the taps of a kernel are its contributions, vhat_{i->j} = W_tap v_i."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,10 +13,9 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
-from srd_jax.core.depthwise import convolve, is_depthwise
+from srd_jax.core.depthwise import is_depthwise
 from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import BATCH, CHANNEL, COPY, Dim, Layout
-from srd_jax.core.meshes import varying_alike
 from srd_jax.core.registry import register_rule
 from srd_jax.core.rules.windows import AxisWindow, sliding
 from srd_jax.core.taps import Tap, box_of, offsets_of
@@ -126,15 +124,8 @@ def convolution(interpreter: Interpreter, equation: Equation, operands: Sequence
         position_invariant=ungrouped,
         summed=summed if ungrouped else None,
     )
-    array = _whole(equation, operand, kernel)
+    array = bind(equation, operand, kernel)[0]
     return mixed(term, array, out_layout(window.layout), mix, window.step, biased=biased)
-
-
-def _whole(equation: Equation, operand: jax.Array, kernel: jax.Array) -> jax.Array:
-    if not is_depthwise(kernel, equation.params["dimension_numbers"], equation.params["feature_group_count"]):
-        return bind(equation, operand, kernel)[0]
-    names = inspect.signature(convolve).parameters
-    return convolve(*varying_alike((operand, kernel)), **{k: v for k, v in equation.params.items() if k in names})
 
 
 def _by_channels(equation: Equation, read: jax.Array, tap: jax.Array) -> jax.Array:
