@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
+from srd_jax.attribution.smoothgrad import check_noise, mean_over_noise
 from srd_jax.core.compiled import Model
 
 __all__ = ["enlarge", "product", "smooth"]
@@ -63,8 +63,7 @@ def smooth(
 
     Source: Smilkov, Thorat, Kim, Viegas, Wattenberg, 2017, arXiv 1706.03825, of gradients.
     """
-    if samples < 1 or noise < 0:
-        raise ValueError(f"samples must be at least 1 and noise not negative; got {samples} and {noise}")
+    check_noise(samples, noise)
 
     def smoothed(f: Model, **options: Any) -> Explain:
         own = method(f, **options)
@@ -72,17 +71,7 @@ def smooth(
         def explained(variables: Any, images: Array, targets: Any = None) -> Array:
             images = jnp.asarray(images)
             targets = jnp.argmax(f(variables, images), -1) if targets is None else targets
-            pixels = tuple(range(1, images.ndim))
-            scale = noise * (jnp.max(images, pixels, keepdims=True) - jnp.min(images, pixels, keepdims=True))
-            keys = jax.random.split(jax.random.key(seed), samples)
-
-            def add(total: Array, key: Array) -> tuple[Array, None]:
-                moved = images + scale * jax.random.normal(key, images.shape[1:], images.dtype)
-                return total + own(variables, moved, targets), None
-
-            first = own(variables, images, targets)  # looks at the input, and tells the shape
-            total, _ = lax.scan(add, jnp.zeros_like(first), keys)
-            return total / samples
+            return mean_over_noise(lambda x: own(variables, x, targets), images, samples, noise, seed)
 
         return explained
 

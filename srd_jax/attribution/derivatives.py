@@ -13,7 +13,7 @@ from srd_jax.core.squash import Squash
 from srd_jax.core.targets import as_targets, one_hot
 from srd_jax.core.transforms import checked, one_of
 
-__all__ = ["Gradients", "Reduce", "Values", "by_pixel"]
+__all__ = ["Gradients", "Reduce", "Values", "by_pixel", "check_reduce", "reduced"]
 
 Gradients = Callable[[Array], Float[Array, "n k ..."]]
 """Images to the gradients of the logits to explain: (N, *grid, C) to (N, K, *grid, C)."""
@@ -44,12 +44,28 @@ def by_pixel(
     Raises:
         ValueError: an unknown ``reduce``.
     """
-    one_of("reduce", reduce, (*get_args(Reduce), None))
+    check_reduce(reduce)
 
     def compiled(f: Model) -> Callable[..., Any]:
         return kept(_compiled, f if of is None else of(f), values, reduce, channel_axis)
 
     return checked(compiled, f, channel_axis)
+
+
+def check_reduce(reduce: Reduce | None) -> None:
+    """Refuse a ``reduce`` that there is not.
+
+    Raises:
+        ValueError: it is unknown.
+    """
+    one_of("reduce", reduce, (*get_args(Reduce), None))
+
+
+def reduced(values: Array, reduce: Reduce | None, axis: int) -> Array:
+    """The channels of a pixel, along an axis, as one number."""
+    if reduce is None:
+        return values
+    return jnp.max(jnp.abs(values), axis) if reduce == "max" else jnp.sum(values, axis)
 
 
 def _compiled(f: Model, values: Values, reduce: Reduce | None, channel_axis: int) -> Callable[..., Any]:
@@ -59,9 +75,7 @@ def _compiled(f: Model, values: Values, reduce: Reduce | None, channel_axis: int
         logits = f(variables, images)
         each, single = as_targets(targets, logits)
         found = values(partial(_gradients, f, variables, each), images)
-        axis = channel_axis % images.ndim + 1
-        if reduce is not None:
-            found = jnp.max(jnp.abs(found), axis) if reduce == "max" else jnp.sum(found, axis)
+        found = reduced(found, reduce, channel_axis % images.ndim + 1)
         return found[:, 0] if single else found, logits, Squash()
 
     return jitted(maps_of)

@@ -18,7 +18,6 @@ from srd_jax.core.squash import Squash
 from srd_jax.core.targets import as_targets, one_hot
 from srd_jax.core.tracing import Equation, Program, Ref, bind
 from srd_jax.core.transforms import checked
-from srd_jax.core.values import Map, Sum
 
 __all__ = ["fullgrad"]
 
@@ -53,9 +52,7 @@ def _compiled(f: Model, channel_axis: int) -> Callable[..., Any]:
     ) -> tuple[Float[Array, "n ..."], Float[Array, "n classes"], Squash]:
         tracer = jax.make_jaxpr(f, return_shape=True)
         interpretation = interpreted(tracer, Options(channel_axis=channel_axis), variables, images, recursion=False)
-        program, env = interpretation.program, interpretation.values
-        values = {ref: x.array if isinstance(x, Map | Sum) else x for ref, x in env.items()}
-        layouts = {ref: x.layout for ref, x in env.items() if isinstance(x, Map | Sum)}
+        program, values, layouts = interpretation.program, interpretation.arrays, interpretation.layouts
         axes = images.ndim - 2
         layers = [layer for layer in _layers(program) if len(lay.grid(layouts[layer[0]])) == axes]
         places = [ref for layer in layers for ref in layer]

@@ -1,6 +1,7 @@
 """What the methods of layer-wise relevance propagation share: from the logits to the pixels by a composite."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,12 +9,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from srd_jax.attribution.derivatives import Reduce
+from srd_jax.attribution.derivatives import Reduce, check_reduce, reduced
 from srd_jax.core.compiled import Model, Options, interpreted, jitted, kept
 from srd_jax.core.squash import Squash
 from srd_jax.core.targets import Aimed, as_targets, one_hot
-from srd_jax.core.transforms import checked, one_of
-from srd_jax.core.values import Map, Sum
+from srd_jax.core.transforms import checked
 from srd_jax.zrule.layerwise import Composite, Layerwise
 
 __all__ = ["by_lrp"]
@@ -39,7 +39,7 @@ def by_lrp(
     Raises:
         ValueError: an unknown ``reduce``.
     """
-    one_of("reduce", reduce, ("max", "sum", None))
+    check_reduce(reduce)
     return checked(lambda f: kept(_compiled, f, composite, reduce, channel_axis), f, channel_axis)
 
 
@@ -51,20 +51,17 @@ def _compiled(f: Model, composite: Callable[[], Composite], reduce: Reduce | Non
         tracer = jax.make_jaxpr(f if aimed is None else aimed.f, return_shape=True)
         options = Options(channel_axis=channel_axis)
         interpretation = interpreted(tracer, options, variables, images, recursion=False)
-        program, env = interpretation.program, interpretation.values
-        logits, seeds = interpretation.logits.array, lambda each: one_hot(each, interpretation.logits.array)
-        if aimed is not None:
-            inner = logits
-            logits, pull_back = jax.vjp(lambda y: Aimed(lambda _, y: y, aimed.target)(None, y), inner)
-            seeds = lambda each: jax.vmap(lambda u: pull_back(u)[0], 1, 1)(one_hot(each, logits))  # noqa: E731
+        program, inner = interpretation.program, interpretation.logits.array
+        aim = (lambda y: y) if aimed is None else partial(Aimed(lambda _, y: y, aimed.target), None)
+        logits, pull_back = jax.vjp(aim, inner)
         each, single = as_targets(targets, logits)
         neurons = Layerwise(
             program,
-            {ref: x.array if isinstance(x, Map | Sum) else x for ref, x in env.items()},
-            {ref: x.layout for ref, x in env.items() if isinstance(x, Map | Sum)},
+            interpretation.arrays,
+            interpretation.layouts,
             "none",
             "pre",
-            frozenset({node.ref for node in interpretation.nodes} | {source.ref for source in interpretation.encoder}),
+            frozenset({node.ref for node in interpretation.nodes} | {end.ref for end in interpretation.encoder}),
             composite=composite(),
         )
 
@@ -72,12 +69,9 @@ def _compiled(f: Model, composite: Callable[[], Composite], reduce: Reduce | Non
             assert isinstance(program.output, int)
             relevance = neurons.back({program.output: seed})
             found = relevance.get(program.image, jnp.zeros(images.shape, seed.dtype))
-            axis = channel_axis % images.ndim
-            if reduce is None:
-                return found
-            return jnp.max(jnp.abs(found), axis) if reduce == "max" else jnp.sum(found, axis)
+            return reduced(found, reduce, channel_axis % images.ndim)
 
-        every = jnp.moveaxis(seeds(each), 1, 0)
+        every = jax.vmap(lambda direction: pull_back(direction)[0], 1)(one_hot(each, logits))
         # a loop of one turn would cost XLA's quick convolutions
         maps = jnp.moveaxis(one(every[0])[None] if len(every) == 1 else lax.map(one, every), 0, 1)
         return maps[:, 0] if single else maps, logits, Squash()

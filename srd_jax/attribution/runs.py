@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from srd_jax.core import layout as lay
 from srd_jax.core.compiled import Model, jitted, kept
 from srd_jax.core.squash import Squash
 from srd_jax.core.targets import Aimed, as_targets
@@ -78,9 +79,7 @@ def _compiled(f: Model, measure: Measure, channel_axis: int) -> Callable[..., An
         scores = Scores(lambda x: f(variables, x), channel_axis, isinstance(f, Aimed))
         logits = scores.f(images)
         each, single = as_targets(targets, logits)
-        axis = channel_axis % images.ndim
-        grid = tuple(n for i, n in enumerate(images.shape) if i not in (0, axis))
-        maps = measure(scores, images, each, grid)
+        maps = measure(scores, images, each, lay.grid(lay.of_images(images.shape, channel_axis)))
         return maps[:, 0] if single else maps, logits, Squash()
 
     return jitted(maps_of)

@@ -13,12 +13,12 @@ from srd_jax.core.activations import Activations
 from srd_jax.core.build_flow import build_flow, layer_refs
 from srd_jax.core.compiled import Model, Options, interpreted
 from srd_jax.core.evaluate import evaluate, run
+from srd_jax.core.interpretation import Interpretation
 from srd_jax.core.layout import Layout
 from srd_jax.core.meshes import transposed
 from srd_jax.core.rewriting import started
 from srd_jax.core.targets import one_hot
 from srd_jax.core.tracing import Equation, Operand, Ref, downstream, refuse_random, trace
-from srd_jax.core.values import Map, Sum
 from srd_jax.errors import LayerError, MethodError
 from srd_jax.messages import did_you_mean
 
@@ -53,11 +53,10 @@ class Site:
     @property
     def pixels(self) -> tuple[int, ...]:
         """The grid of the images."""
-        axis = self.channel_axis % self.images.ndim
-        return tuple(n for i, n in enumerate(self.images.shape) if i not in (0, axis))
+        return lay.grid(lay.of_images(self.images.shape, self.channel_axis))
 
     def gradients(self, each: Int[Array, "n k"]) -> Float[Array, "n k ..."]:
-        """D y_c / d v: (N, K, *grid, C)."""
+        """Gradients d y_c / d v: (N, K, *grid, C)."""
         logits, pull_back = jax.vjp(self.rest, self.values)
         found: Array = jax.vmap(lambda direction: pull_back(direction)[0], 1, 1)(one_hot(each, logits))
         return found
@@ -90,35 +89,43 @@ def site_of(f: Model, variables: Any, images: Array, layer: str | None, channel_
     named = Activations(program).named(layer) if layer is not None else []
     known: Mapping[Ref, Any]
     if len(named) == 1 and len(shape := _shape(program.equations, named[0])) == images.ndim:
-        known, ref = started(program, variables, images), named[0]
-        known = run(program.equations, known)
+        (ref,) = named
+        known = run(program.equations, started(program, variables, images))
         layout = lay.of_images(shape, channel_axis)
         logits = known[program.output] if isinstance(program.output, int) else jnp.asarray(program.output.value)
     else:
         interpretation = interpreted(tracer, Options(channel_axis=channel_axis), variables, images, recursion=False)
-        program = interpretation.program
-        flow = build_flow(interpretation)
-        if layer is None:
-            ends = interpretation.encoder
-            if len({source.node for source in ends}) != 1:
-                raise MethodError(f"{len(ends)} maps together are where the encoder ends: name one with layer=")
-            place = interpretation.nodes[ends[0].node].ref
-            ref = ends[0].ref if len(ends) == 1 else Activations(program).of(place) or place
-        else:
-            names = [each.name for each in flow.layers]
-            if layer not in names:
-                raise LayerError(f"no PFV map is called {layer!r}; {did_you_mean(layer, names)}")
-            place = layer_refs(interpretation)[names.index(layer)]
-            ref = Activations(program).of(place) or place
-        layout = interpretation.values[ref].layout
-        known = {r: x.array if isinstance(x, Map | Sum) else x for r, x in interpretation.values.items()}
-        logits = interpretation.logits.array
+        program, known, logits = interpretation.program, interpretation.arrays, interpretation.logits.array
+        ref = _encoder(interpretation) if layer is None else _named(interpretation, layer)
+        layout = interpretation.layouts[ref]
     if len(lay.grid(layout)) != images.ndim - 2 or ref == program.image:
         name = layer or "the encoder's output"
         raise MethodError(f"{name} has no positions that lie as the images' do: name another map with layer=")
     values = lay.to_pfvs(known[ref], layout)
     rest = _rest(downstream(program.equations, [ref], program.output), known, program.output, ref, layout)
     return Site(lambda x: f(variables, x), images, channel_axis, logits, values, rest)
+
+
+def _encoder(interpretation: Interpretation) -> Ref:
+    """The value that the head starts from; of several functions of one map, the map after its activation."""
+    ends = interpretation.encoder
+    if len({source.node for source in ends}) != 1:
+        raise MethodError(f"{len(ends)} maps together are where the encoder ends: name one with layer=")
+    if len(ends) == 1:
+        return ends[0].ref
+    return _activated(interpretation, interpretation.nodes[ends[0].node].ref)
+
+
+def _named(interpretation: Interpretation, layer: str) -> Ref:
+    """A layer of the flow after its activation."""
+    names = [each.name for each in build_flow(interpretation).layers]
+    if layer not in names:
+        raise LayerError(f"no PFV map is called {layer!r}; {did_you_mean(layer, names)}")
+    return _activated(interpretation, layer_refs(interpretation)[names.index(layer)])
+
+
+def _activated(interpretation: Interpretation, ref: Ref) -> Ref:
+    return Activations(interpretation.program).of(ref) or ref
 
 
 def _shape(equations: tuple[Equation, ...], ref: Ref) -> tuple[int, ...]:

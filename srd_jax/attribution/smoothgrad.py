@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from srd_jax.attribution.derivatives import Gradients, Reduce, by_pixel
 from srd_jax.core.compiled import Model
 
-__all__ = ["smoothgrad"]
+__all__ = ["check_noise", "mean_over_noise", "smoothgrad"]
 
 
 def smoothgrad(
@@ -45,8 +45,7 @@ def smoothgrad(
 
     Source: Smilkov, Thorat, Kim, Viegas, Wattenberg, 2017, arXiv 1706.03825.
     """
-    if samples < 1 or noise < 0:
-        raise ValueError(f"samples must be at least 1 and noise not negative; got {samples} and {noise}")
+    check_noise(samples, noise)
     return by_pixel(_Noisy(samples, noise, seed, channel_axis), f, reduce=reduce, channel_axis=channel_axis)
 
 
@@ -60,17 +59,43 @@ class _Noisy:
     channel_axis: int
 
     def __call__(self, gradients: Gradients, images: Array) -> Array:
-        pixels = tuple(range(1, images.ndim))
-        scale = self.noise * (jnp.max(images, pixels, keepdims=True) - jnp.min(images, pixels, keepdims=True))
-        keys = jax.random.split(jax.random.key(self.seed), self.samples)
-        last = jnp.moveaxis(images, self.channel_axis, -1).shape[1:]  # the same noise wherever channels are
+        return mean_over_noise(gradients, images, self.samples, self.noise, self.seed, self.channel_axis)
 
-        def add(total: Array, key: Array) -> tuple[Array, None]:
-            noise = jnp.moveaxis(_normal(key, last, images.dtype)[None], -1, self.channel_axis)
-            return total + gradients(images + scale * noise), None
 
-        total, _ = lax.scan(add, jnp.zeros_like(gradients(images)), keys)
-        return total / self.samples
+def check_noise(samples: int, noise: float) -> None:
+    """Refuse what is no noise.
+
+    Raises:
+        ValueError: no samples, or negative noise.
+    """
+    if samples < 1 or noise < 0:
+        raise ValueError(f"samples must be at least 1 and noise not negative; got {samples} and {noise}")
+
+
+def mean_over_noise(
+    fn: Callable[[Array], Array], images: Array, samples: int, noise: float, seed: int, channel_axis: int = -1
+) -> Array:
+    """The mean of a function over noisy copies of images, one after another.
+
+    Args:
+        fn: images to an array.
+        images: each of which gets the same noise, relative to its own range.
+        samples: copies.
+        noise: standard deviation, in ranges of an image.
+        seed: of the noise.
+        channel_axis: of the images; the noise is the same wherever channels are.
+    """
+    pixels = tuple(range(1, images.ndim))
+    scale = noise * (jnp.max(images, pixels, keepdims=True) - jnp.min(images, pixels, keepdims=True))
+    keys = jax.random.split(jax.random.key(seed), samples)
+    last = jnp.moveaxis(images, channel_axis, -1).shape[1:]
+
+    def add(total: Array, key: Array) -> tuple[Array, None]:
+        own = jnp.moveaxis(_normal(key, last, images.dtype)[None], -1, channel_axis)
+        return total + fn(images + scale * own), None
+
+    total, _ = lax.scan(add, jnp.zeros_like(fn(images)), keys)
+    return total / samples
 
 
 def _normal(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:

@@ -80,7 +80,7 @@ def bench(
     costs = {}
     with progress_bar() as bar:
         for shape in shapes:
-            like = jax.ShapeDtypeStruct(shape, images(shapes[0]).dtype)
+            like = jax.eval_shape(lambda shape=shape: images(shape))
             compared = {
                 name: fn
                 for name, fn in speed.subjects(net.apply, net.variables, like, bias=bias, methods=methods).items()

@@ -112,6 +112,16 @@ class Interpretation:
                     read.flat[np.unique(places[places > 0]) - 1] = True
         return read if read.any() else np.ones_like(read)
 
+    @property
+    def arrays(self) -> dict[Ref, Any]:
+        """Every value on the images, as an array."""
+        return {ref: x.array if isinstance(x, Map | Sum) else x for ref, x in self.values.items()}
+
+    @property
+    def layouts(self) -> dict[Ref, lay.Layout]:
+        """What the axes of the values that depend on the images mean."""
+        return {ref: x.layout for ref, x in self.values.items() if isinstance(x, Map | Sum)}
+
     def array(self, ref: Ref) -> jax.Array:
         """A value that depends on the images, as an array."""
         value: Map | Sum = self.values[ref]

@@ -36,9 +36,10 @@ def over_taps(fn: Callable[[Tap], Any], count: int, size: int) -> Any:
     """
     most = min(_AT_ONCE, _ELEMENTS // max(size, 1)) if jax.default_backend() == "gpu" else 1
     at_once = max(n for n in range(1, max(most, 1) + 1) if count % n == 0)
-    taps = jnp.arange(count).reshape((-1, at_once))
-    made = lax.map(jax.checkpoint(jax.vmap(fn)), taps) if at_once > 1 else lax.map(jax.checkpoint(fn), taps[:, 0])
-    return jax.tree.map(lambda x: x.reshape((count, *x.shape[2:])), made) if at_once > 1 else made
+    if at_once == 1:
+        return lax.map(jax.checkpoint(fn), jnp.arange(count))
+    made = lax.map(jax.checkpoint(jax.vmap(fn)), jnp.arange(count).reshape((-1, at_once)))
+    return jax.tree.map(lambda x: x.reshape((count, *x.shape[2:])), made)
 
 
 def divided(tap: Tap, inner: int) -> tuple[Tap, Tap]:

@@ -55,12 +55,8 @@ def growth_report(
         units = {shape: shape[0] if axis == 0 else pixels(shape) for shape in shapes}
         spreads = {shape: costs[shape][name].spread() for shape in shapes}
         return {
-            shape[axis]: (
-                scale * spreads[shape][0] / units[shape],
-                scale * spreads[shape][1] / units[shape],
-                scale * spreads[shape][2] / units[shape],
-            )
-            for shape in shapes
+            shape[axis]: (scale * median / units[shape], scale * low / units[shape], scale * high / units[shape])
+            for shape, (median, low, high) in spreads.items()
         }
 
     def cell(shape: Shape, name: str) -> str:

@@ -4,7 +4,6 @@
 changed batch of images is run after another, so that the memory is that of one run.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from srd_jax.metrics.estimate import Estimate, correlated
+from srd_jax.metrics.perturbation import Model, chance, ranks
 
 __all__ = [
     "black",
@@ -26,8 +26,6 @@ __all__ = [
     "squares",
 ]
 
-Model = Callable[[Any, Array], Array]
-
 
 @jax.jit
 def black(images: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
@@ -38,12 +36,6 @@ def black(images: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
 def _score(f: Model, variables: Any, images: Array, targets: Array) -> Array:
     logits = f(variables, images)
     return jnp.take_along_axis(logits, targets[:, None], -1)[:, 0].astype(jnp.promote_types(logits.dtype, jnp.float32))
-
-
-def _ranks(maps: Array) -> Array:
-    """(N, H, W), 0 for the largest value."""
-    order = jnp.argsort(-maps.reshape((maps.shape[0], -1)), -1, stable=True)
-    return jnp.argsort(order, -1).reshape(maps.shape)
 
 
 @partial(jax.jit, static_argnames=("f", "at_once"))
@@ -73,10 +65,10 @@ def pixel_flipping(
 
     Source: Bach et al., PLoS ONE 2015; Samek et al., IEEE TNNLS 2017.
     """
-    ranks = _ranks(maps)
+    rank = ranks(maps)
 
     def after(step: Array) -> Array:
-        gone = (ranks < (step + 1) * at_once)[..., None]
+        gone = (rank < (step + 1) * at_once)[..., None]
         return _score(f, variables, jnp.where(gone, baseline, images), targets)
 
     return lax.map(after, jnp.arange(-(-maps[0].size // at_once))).T
@@ -108,11 +100,11 @@ def faithfulness_estimate(
 
     Source: Alvarez-Melis, Jaakkola, NeurIPS 2018, arXiv 1806.07538.
     """
-    ranks = _ranks(maps)
+    rank = ranks(maps)
     whole = _score(f, variables, images, targets)
 
     def without(step: Array) -> tuple[Array, Array]:
-        gone = (ranks >= step * at_once) & (ranks < (step + 1) * at_once)
+        gone = (rank >= step * at_once) & (rank < (step + 1) * at_once)
         left = _score(f, variables, jnp.where(gone[..., None], baseline, images), targets)
         return jnp.sum(maps * gone, (1, 2)), whole - left
 
@@ -302,14 +294,12 @@ def irof(
         mean = jnp.where(number > 0, total / jnp.maximum(number, 1), -jnp.inf)
         return jnp.argsort(jnp.argsort(-mean, stable=True))[own]
 
-    ranks = jax.vmap(of_one)(maps, segments)
+    rank = jax.vmap(of_one)(maps, segments)
 
-    def chance(step: Array) -> Array:
-        logits = f(variables, jnp.where((ranks < step)[..., None], baseline, images))
-        every = jax.nn.softmax(logits, -1) if logits.shape[-1] > 1 else jax.nn.sigmoid(logits)
-        return jnp.take_along_axis(every, targets[:, None], -1)[:, 0]
+    def without(step: Array) -> Array:
+        return chance(f(variables, jnp.where((rank < step)[..., None], baseline, images)), targets)
 
-    curve = lax.map(chance, jnp.arange(count + 1))
+    curve = lax.map(without, jnp.arange(count + 1))
     relative = curve / jnp.where(curve[0] > 0, curve[0], 1)
     return 1 - jnp.mean((relative[1:] + relative[:-1]) / 2, 0)
 

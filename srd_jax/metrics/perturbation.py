@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-__all__ = ["area", "blurred", "deletion", "insertion", "mean_colour"]
+__all__ = ["area", "blurred", "chance", "deletion", "insertion", "mean_colour", "ranks"]
 
 Model = Callable[[Any, Array], Array]
 
@@ -77,18 +77,26 @@ def insertion(
 
 def _curve(f: Model, variables: Any, first: Array, last: Array, maps: Array, targets: Array, steps: int) -> Array:
     """Probability of the targets as more and more pixels, highest first, come from ``first`` rather than ``last``."""
-    n = maps.shape[0]
-    order = jnp.argsort(-maps.reshape(n, -1), -1, stable=True)
-    rank = jnp.argsort(order, -1).reshape(maps.shape)
+    rank = ranks(maps)
     count = rank[0].size
 
     def probability(step: Array) -> Array:
         images = jnp.where((rank * steps < step * count)[..., None], first, last)
-        logits = f(variables, images).astype(jnp.float32)
-        chances = jax.nn.sigmoid(logits) if logits.shape[-1] == 1 else jax.nn.softmax(logits, -1)
-        return jnp.take_along_axis(chances, targets[:, None], -1)[:, 0]
+        return chance(f(variables, images).astype(jnp.float32), targets)
 
     return lax.map(probability, jnp.arange(steps + 1)).T
+
+
+def ranks(maps: Float[Array, "n h w"]) -> Int[Array, "n h w"]:
+    """The rank of each pixel, 0 for the largest value, equal ones in row-major order."""
+    order = jnp.argsort(-maps.reshape((maps.shape[0], -1)), -1, stable=True)
+    return jnp.argsort(order, -1).reshape(maps.shape)
+
+
+def chance(logits: Float[Array, "n classes"], targets: Int[Array, " n"]) -> Float[Array, " n"]:
+    """The probability of the target: the softmax, of a single logit the sigmoid."""
+    every = jax.nn.softmax(logits, -1) if logits.shape[-1] > 1 else jax.nn.sigmoid(logits)
+    return jnp.take_along_axis(every, targets[:, None], -1)[:, 0]
 
 
 @jax.jit

@@ -27,7 +27,7 @@ from srd_jax.core.tracing import Equation, Operand, Program, Ref, bind, hands_on
 from srd_jax.errors import UnsupportedPrimitiveError
 from srd_jax.patterns.frozen_pattern import switched
 
-__all__ = ["Neurons", "pull", "refuse"]
+__all__ = ["Neurons", "fit", "pull", "refuse"]
 
 Effect = Literal["select", "mix", "pool", "shift", "sum", "scale", "bend"]
 Function = Callable[..., list[jax.Array]]
@@ -146,30 +146,25 @@ class Neurons:
     def _back(self, equation: Equation, relevance: dict[Ref, jax.Array], messages: dict[Ref, Message]) -> None:
         def add(operand: Operand, amount: jax.Array) -> None:
             assert isinstance(operand, int)
-            amount = _fit(amount, self._value(operand).shape)
+            amount = fit(amount, self._value(operand).shape)
             relevance[operand] = relevance[operand] + amount if operand in relevance else amount
 
         def give(operand: Operand, message: Message) -> None:
             assert isinstance(operand, int)
             if operand in self._open:
-                messages[operand] = Message(*(_fit(part, self._value(operand).shape) for part in message))
+                messages[operand] = Message(*(fit(part, self._value(operand).shape) for part in message))
             else:
-                factor = _fit(message.factor, self._value(operand).shape)
-                rest = _fit(message.by_size + message.evenly, factor.shape)
+                factor = fit(message.factor, self._value(operand).shape)
+                rest = fit(message.by_size + message.evenly, factor.shape)
                 add(operand, self._value(operand) * factor + rest)
 
         result = equation.results[0]
         effect, moving = self._effects[result]
         operands = [equation.operands[place] for place in moving]
         if effect == "bend":
-            source = operands[0] if len(moving) == 1 else self._activations.before(result)
-            if source is None:
-                refuse(equation, "it joins values in a way that is neither an activation nor a gate")
-            add(source, relevance[result])
+            add(self._bent(equation, operands), relevance[result])
         elif effect == "pool":
-            value = self._value(operands[0])
-            (back,) = pull(equation, lambda probe: switched(equation, value, probe), [value])(relevance[result])
-            add(operands[0], back)
+            add(operands[0], self._unpool(equation, operands[0], relevance[result]))
         elif effect == "select":
             self._unselect(equation, relevance, messages, add, give)
         elif result not in messages:
@@ -185,6 +180,19 @@ class Neurons:
             give(operands[0], messages[result]._replace(factor=factor))
         else:
             give(operands[0], self._unshift(equation, moving[0], messages[result]))
+
+    def _bent(self, equation: Equation, operands: Sequence[Operand]) -> Operand:
+        """The one contributor of an activation or a gate."""
+        source = operands[0] if len(operands) == 1 else self._activations.before(equation.results[0])
+        if source is None:
+            refuse(equation, "it joins values in a way that is neither an activation nor a gate")
+        return source
+
+    def _unpool(self, equation: Equation, operand: Operand, relevance: jax.Array) -> jax.Array:
+        """What a max pool hands back to its switches."""
+        value = self._value(operand)
+        (back,) = pull(equation, lambda probe: switched(equation, value, probe), [value])(relevance)
+        return back
 
     def _unselect(
         self,
@@ -359,7 +367,7 @@ def pull(equation: Equation, fn: Callable[..., object], like: Sequence[jax.Array
     return back
 
 
-def _fit(amount: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+def fit(amount: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Add up what went to the copies of a value that was repeated along axes of extent 1."""
     axes = tuple(i for i, (now, size) in enumerate(zip(amount.shape, shape, strict=True)) if now != size)
     return jnp.sum(amount, axes, keepdims=True) if axes else amount

@@ -20,8 +20,7 @@ from srd_jax.core import layout as lay
 from srd_jax.core.registry import facts_of
 from srd_jax.core.sharing import accumulator
 from srd_jax.core.tracing import Equation, Operand, Ref, bind, hands_on
-from srd_jax.patterns.frozen_pattern import switched
-from srd_jax.zrule.engine import Neurons, pull, refuse
+from srd_jax.zrule.engine import Neurons, fit, pull, refuse
 
 __all__ = ["Composite", "Kind", "Layerwise", "LinearStep", "Rule", "shares", "stabilised"]
 
@@ -90,9 +89,7 @@ class Layerwise(Neurons):
 
         def add(operand: Operand, amount: jax.Array) -> None:
             if isinstance(operand, int):
-                shape = self._value(operand).shape
-                axes = tuple(i for i, (now, n) in enumerate(zip(amount.shape, shape, strict=True)) if now != n)
-                amount = jnp.sum(amount, axes, keepdims=True) if axes else amount
+                amount = fit(amount, self._value(operand).shape)
                 relevance[operand] = relevance[operand] + amount if operand in relevance else amount
 
         for equation in reversed(self.program.equations):
@@ -107,14 +104,9 @@ class Layerwise(Neurons):
         effect, moving = self._effects[result]
         operands = [equation.operands[place] for place in moving]
         if effect == "bend":
-            source = operands[0] if len(moving) == 1 else self._activations.before(result)
-            if source is None:
-                refuse(equation, "it joins values in a way that is neither an activation nor a gate")
-            add(source, relevance[result])
+            add(self._bent(equation, operands), relevance[result])
         elif effect == "pool":
-            value = self._value(operands[0])
-            (back,) = pull(equation, lambda probe: switched(equation, value, probe), [value])(relevance[result])
-            add(operands[0], back)
+            add(operands[0], self._unpool(equation, operands[0], relevance[result]))
         elif effect == "select":
             values = [self._value(operand) for operand in operands]
             found = [relevance.get(ref, jnp.zeros_like(self._value(ref))) for ref in equation.results]
