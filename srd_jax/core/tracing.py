@@ -1,6 +1,6 @@
 """All contact with JAX's intermediate representation: trace a function, inline its calls, name its values.
 
-The layouts of primitives' parameters that the rules rely on are pinned by ``tests/test_tracing.py``.
+The layouts of primitives' parameters that the rules rely on are pinned by ``tests/core/test_jax_parameters.py``.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
