@@ -11,7 +11,17 @@ A new method is a file with one function, a row of `METHODS` and one of `ABOUT`.
 """
 
 from srd_jax.attribution.combining import enlarge, product, smooth
-from srd_jax.attribution.methods import ABOUT, METHODS, About, Explain, Method, find_method, keywords_of, with_options
+from srd_jax.attribution.methods import (
+    ABOUT,
+    METHODS,
+    About,
+    Explain,
+    Method,
+    find_method,
+    keywords_of,
+    option_value,
+    with_options,
+)
 
 __all__ = [
     "ABOUT",
@@ -22,6 +32,7 @@ __all__ = [
     "enlarge",
     "find_method",
     "keywords_of",
+    "option_value",
     "product",
     "smooth",
     "with_options",

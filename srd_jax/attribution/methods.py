@@ -37,7 +37,17 @@ from srd_jax.attribution.xgradcam import xgradcam
 from srd_jax.errors import MethodError
 from srd_jax.messages import did_you_mean
 
-__all__ = ["ABOUT", "METHODS", "About", "Explain", "Method", "find_method", "keywords_of", "with_options"]
+__all__ = [
+    "ABOUT",
+    "METHODS",
+    "About",
+    "Explain",
+    "Method",
+    "find_method",
+    "keywords_of",
+    "option_value",
+    "with_options",
+]
 
 Explain = Callable[..., Float[Array, "n ..."]]
 """``(variables, images, targets=None) -> maps``."""
@@ -129,21 +139,73 @@ ABOUT: Mapping[str, About] = MappingProxyType(
 
 
 def find_method(name: str) -> Method:
-    """A method by name; ``"a*b"`` is the product of two, as ``"guided_backprop*gradcam"`` is guided Grad-CAM.
+    """A method by name, with options after a colon where they are settled: ``"srd:contrast=none,bias=uniform"``.
+
+    ``"a*b"`` is the product of two, as ``"guided_backprop*gradcam"`` is guided Grad-CAM.
 
     Raises:
-        MethodError: there is none.
+        MethodError: there is none, it has no such option, or the option takes no such value.
     """
-    parts = [part.strip() for part in name.split("*")]
-    for part in parts:
-        if part not in METHODS:
-            raise MethodError(f"no attribution method is called {part!r}; {did_you_mean(part, list(METHODS))}")
+    parts = [_single(part.strip()) for part in name.split("*")]
     if len(parts) == 1:
-        return METHODS[name.strip()]
-    made = product([partial(_having, METHODS[part]) for part in parts])
-    options = {p.name: p for part in parts for p in inspect.signature(METHODS[part]).parameters.values()}
+        return parts[0]
+    made = product([partial(_having, part) for part in parts])
+    options = {p.name: p for part in parts for p in inspect.signature(part).parameters.values()}
     made.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]
     return made
+
+
+def option_value(text: str, default: Any) -> Any:
+    """An option's value from a text, of the type that its default has; ``"none"`` is None.
+
+    Raises:
+        ValueError: it is no such value; the message says what the option takes.
+    """
+    if text == "none":
+        return None
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise ValueError("is true or false")
+        return text == "true"
+    if isinstance(default, str):
+        return text
+    if default is None:
+        return int(text) if text.lstrip("-").isdigit() else text
+    try:
+        return type(default)(text)
+    except ValueError as error:
+        raise ValueError(f"takes {_KINDS.get(type(default), 'another value')}") from error
+
+
+_KINDS: Mapping[type, str] = MappingProxyType({int: "a whole number", float: "a number"})
+
+
+def _single(text: str) -> Method:
+    """One method, its settled options no longer among those that it has."""
+    name, colon, rest = text.partition(":")
+    if name not in METHODS:
+        raise MethodError(f"no attribution method is called {name!r}; {did_you_mean(name, list(METHODS))}")
+    method = METHODS[name]
+    if not colon:
+        return method
+    parameters = inspect.signature(method).parameters
+    settled = {}
+    for setting in rest.split(","):
+        option, sign, value = (part.strip() for part in setting.partition("="))
+        if not sign or option not in keywords_of(method) or option == "channel_axis":
+            own = ", ".join(key for key in keywords_of(method) if key != "channel_axis")
+            raise MethodError(f"{text}: {name} has the options {own or 'none'}, each as option=value after the colon")
+        try:
+            settled[option] = option_value(value, parameters[option].default)
+        except ValueError as error:
+            raise MethodError(f"{text}: {option} {error}") from error
+
+    def with_settled(f: Any, **options: Any) -> Explain:
+        return method(f, **settled, **options)
+
+    left = [p for p in parameters.values() if p.name not in settled]
+    with_settled.__signature__ = inspect.Signature(left)  # type: ignore[attr-defined]
+    return with_settled
 
 
 def keywords_of(method: Method) -> tuple[str, ...]:

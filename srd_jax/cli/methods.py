@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
-from srd_jax.attribution import find_method, keywords_of
+from srd_jax.attribution import find_method, keywords_of, option_value, with_options
 from srd_jax.errors import MethodError
 
 from .options import DEFAULTS
@@ -38,8 +38,21 @@ def given(names: Sequence[str] | None, settings: Sequence[str] | None = None, **
     for name, value in options.items():
         if name not in known and value != DEFAULTS[name]:
             raise MethodError(f"there is no option --{name} of {' and '.join(names or ())}: leave it out")
-    told = {name: None if name == "contrast" and value == "none" else value for name, value in options.items()}
-    return told | dict(_setting(text, names or ("srd",)) for text in settings or ())
+    told: dict[str, Any] = {
+        name: None if name == "contrast" and value == "none" else value for name, value in options.items()
+    }
+    told |= dict(_setting(text, names or ("srd",)) for text in settings or ())
+    for name in names or ("srd",):
+        try:
+            with_options(find_method(name), told)(_no_model)
+        except ValueError as error:
+            raise MethodError(f"{name}: {error}") from error
+    return told
+
+
+def _no_model(variables: Any, images: Any) -> Any:
+    """What a method is tried on, which looks at its options before it has seen a model."""
+    raise NotImplementedError
 
 
 def _setting(text: str, names: Sequence[str]) -> tuple[str, Any]:
@@ -49,23 +62,7 @@ def _setting(text: str, names: Sequence[str]) -> tuple[str, Any]:
     if not sign or not parameters or name == "channel_axis":
         own = sorted({keyword for each in names for keyword in keywords_of(find_method(each))} - {"channel_axis"})
         raise MethodError(f"--set {text}: {' and '.join(names)} has the options {', '.join(own) or 'none'}")
-    default = parameters[0].default
-    if value == "none":
-        return name, None
-    if isinstance(default, bool):
-        if value not in ("true", "false"):
-            raise MethodError(f"--set {text}: {name} is true or false")
-        return name, value == "true"
     try:
-        return name, value if isinstance(default, str) else type(default)(value) if default is not None else _value(
-            value
-        )
+        return name, option_value(value, parameters[0].default)
     except ValueError as error:
-        raise MethodError(f"--set {text}: {name} takes {_KINDS.get(type(default), 'another value')}") from error
-
-
-_KINDS: dict[type, str] = {int: "a whole number", float: "a number"}
-
-
-def _value(text: str) -> int | str:
-    return int(text) if text.lstrip("-").isdigit() else text
+        raise MethodError(f"--set {text}: {name} {error}") from error

@@ -33,6 +33,8 @@ from srd_jax.metrics.randomisation import parameter_randomisation, random_logit,
 from srd_jax.metrics.robustness import (
     lipschitz_estimate,
     max_sensitivity,
+    noises,
+    noisy_maps,
     relative_input_stability,
     self_correlation,
 )
@@ -68,6 +70,8 @@ __all__ = [
     "mean_colour",
     "measure",
     "noise_level",
+    "noises",
+    "noisy_maps",
     "parameter_randomisation",
     "pixel_flipping",
     "pointing_game",

@@ -4,8 +4,8 @@
 is noise itself can look stable by one number: read `self_correlation` beside the others.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,17 @@ from jaxtyping import Array, Float
 
 from srd_jax.metrics.estimate import Estimate, correlated
 
-__all__ = ["lipschitz_estimate", "max_sensitivity", "relative_input_stability", "self_correlation"]
+__all__ = [
+    "MEASURES",
+    "lipschitz_estimate",
+    "max_sensitivity",
+    "noises",
+    "noisy_maps",
+    "relative_input_stability",
+    "self_correlation",
+]
 
 Explain = Callable[[Array], Float[Array, "n h w"]]
-Measure = Callable[[Array, Array, Array, Array], Array]
-"""``(images, noisy images, maps, their maps)`` to (N,)."""
 
 
 def lipschitz_estimate(
@@ -43,11 +49,7 @@ def lipschitz_estimate(
 
     Source: Alvarez-Melis, Jaakkola, arXiv 1806.08049.
     """
-
-    def ratio(x: Array, moved: Array, maps: Array, others: Array) -> Array:
-        return _size(maps - others) / _size(x - moved)
-
-    return _largest(_over_noise(key, explain, images, radius, samples, ratio))
+    return _measured("lipschitz_estimate", key, explain, images, radius, samples)
 
 
 def max_sensitivity(
@@ -67,12 +69,7 @@ def max_sensitivity(
 
     Source: Yeh et al., NeurIPS 2019, arXiv 1901.09392.
     """
-
-    def ratio(x: Array, moved: Array, maps: Array, others: Array) -> Array:
-        del x, moved
-        return _size(maps - others) / jnp.maximum(_size(maps), jnp.finfo(maps.dtype).tiny)
-
-    return _largest(_over_noise(key, explain, images, radius, samples, ratio))
+    return _measured("max_sensitivity", key, explain, images, radius, samples)
 
 
 def relative_input_stability(
@@ -94,11 +91,7 @@ def relative_input_stability(
 
     Source: Agarwal et al., arXiv 2203.06877.
     """
-
-    def ratio(x: Array, moved: Array, maps: Array, others: Array) -> Array:
-        return _size((maps - others) / _apart(maps)) / _size((x - moved) / _apart(x))
-
-    return _largest(_over_noise(key, explain, images, radius, samples, ratio))
+    return _measured("relative_input_stability", key, explain, images, radius, samples)
 
 
 def self_correlation(
@@ -116,35 +109,88 @@ def self_correlation(
     Raises:
         ValueError: as in `lipschitz_estimate`.
     """
+    return _measured("self_correlation", key, explain, images, radius, samples)
 
-    def alike(x: Array, moved: Array, maps: Array, others: Array) -> Array:
-        del x, moved
-        return correlated(*(m.reshape((m.shape[0], -1)) for m in (maps, others)))
 
-    each = _over_noise(key, explain, images, radius, samples, alike)
+def noises(
+    key: Array, images: Float[Array, "n h w c"], *, radius: float = 0.1, samples: int = 10
+) -> Float[Array, "samples h w c"]:
+    """The noise that robustness is measured with: uniform within a radius, the same for every image.
+
+    Args:
+        key: as in `lipschitz_estimate`.
+        images: whose shape it has.
+        radius: as in `lipschitz_estimate`.
+        samples: as in `lipschitz_estimate`.
+
+    Raises:
+        ValueError: as in `lipschitz_estimate`.
+    """
+    if radius <= 0 or samples < 2:
+        raise ValueError(f"radius must be positive and samples at least 2; got {radius} and {samples}")
+    draw = jax.vmap(lambda key: jax.random.uniform(key, images.shape[1:], images.dtype, -1, 1))
+    return jnp.asarray(radius, images.dtype) * draw(jax.random.split(key, samples))
+
+
+def noisy_maps(
+    key: Array, explain: Explain, images: Float[Array, "n h w c"], *, radius: float = 0.1, samples: int = 10
+) -> Float[Array, "samples n h w"]:
+    """The maps of images under each of `noises`, one after the other.
+
+    Args:
+        key: as in `lipschitz_estimate`.
+        explain: as in `lipschitz_estimate`.
+        images: as in `lipschitz_estimate`.
+        radius: as in `lipschitz_estimate`.
+        samples: as in `lipschitz_estimate`.
+
+    Raises:
+        ValueError: as in `lipschitz_estimate`.
+    """
+    noise = noises(key, images, radius=radius, samples=samples)
+    if isinstance(noise, jax.core.Tracer):
+        return lax.map(lambda each: explain(images + each), noise)
+    return jnp.stack([explain(images + each) for each in noise])  # a gradient in a loop costs XLA's quick convolutions
+
+
+def _measured(name: str, key: Array, explain: Explain, images: Array, radius: float, samples: int) -> Estimate:
+    others = noisy_maps(key, explain, images, radius=radius, samples=samples)
+    return MEASURES[name](images, noises(key, images, radius=radius, samples=samples), explain(images), others)
+
+
+@jax.jit
+def _lipschitz(images: Array, noise: Array, maps: Array, others: Array) -> Estimate:
+    return _largest(_size(maps - others, 2) / _size(images + noise[:, None] - images, 2))
+
+
+@jax.jit
+def _relative_change(images: Array, noise: Array, maps: Array, others: Array) -> Estimate:
+    del images, noise
+    return _largest(_size(maps - others, 2) / jnp.maximum(_size(maps, 1), jnp.finfo(maps.dtype).tiny))
+
+
+@jax.jit
+def _relative_to_input(images: Array, noise: Array, maps: Array, others: Array) -> Estimate:
+    changes = (images + noise[:, None] - images) / _apart(images)
+    return _largest(_size((maps - others) / _apart(maps), 2) / _size(changes, 2))
+
+
+@jax.jit
+def _self_correlation(images: Array, noise: Array, maps: Array, others: Array) -> Estimate:
+    del images, noise
+    each = jax.vmap(lambda other: correlated(*(m.reshape((m.shape[0], -1)) for m in (maps, other))))(others)
     return Estimate(jnp.mean(each, 0), _error(each))
 
 
-@partial(jax.jit, static_argnames=("explain", "samples", "measure"))
-def _run(
-    key: Array, explain: Explain, images: Array, radius: Float[Array, ""], samples: int, measure: Measure
-) -> Float[Array, "samples n"]:
-    maps = explain(images)
-
-    def one(key: Array) -> Array:
-        noise = jax.random.uniform(key, images.shape[1:], images.dtype, -1, 1) * radius
-        return measure(images, images + noise, maps, explain(images + noise))
-
-    return lax.map(one, jax.random.split(key, samples))
-
-
-def _over_noise(
-    key: Array, explain: Explain, images: Array, radius: float, samples: int, measure: Measure
-) -> Float[Array, "samples n"]:
-    if radius <= 0 or samples < 2:
-        raise ValueError(f"radius must be positive and samples at least 2; got {radius} and {samples}")
-    each: Array = _run(key, explain, images, jnp.asarray(radius, images.dtype), samples, measure)
-    return each
+MEASURES: Mapping[str, Callable[[Array, Array, Array, Array], Estimate]] = MappingProxyType(
+    {
+        "lipschitz_estimate": _lipschitz,
+        "max_sensitivity": _relative_change,
+        "relative_input_stability": _relative_to_input,
+        "self_correlation": _self_correlation,
+    }
+)
+"""``(images, noises, maps, maps under each noise)`` to what the function of that name gives."""
 
 
 def _largest(each: Float[Array, "samples n"]) -> Estimate:
@@ -155,8 +201,9 @@ def _error(each: Float[Array, "samples n"]) -> Float[Array, " n"]:
     return jnp.std(each, 0, ddof=1) / jnp.sqrt(len(each))
 
 
-def _size(x: Array) -> Float[Array, " n"]:
-    return jnp.sqrt(jnp.sum(x.reshape((x.shape[0], -1)) ** 2, -1))
+def _size(x: Array, axes: int) -> Float[Array, "..."]:
+    """The norm over all but the first axes."""
+    return jnp.sqrt(jnp.sum(x.reshape((*x.shape[:axes], -1)) ** 2, -1))
 
 
 def _apart(x: Array) -> Array:

@@ -1,7 +1,7 @@
 """The table of metrics: what each needs, and which way is better."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from srd_jax.errors import MetricError
 from srd_jax.messages import did_you_mean
 from srd_jax.metrics import faithfulness, localisation, robustness
 from srd_jax.metrics.complexity import complexity, effective_complexity
-from srd_jax.metrics.estimate import Estimate
+from srd_jax.metrics.estimate import Estimate, correlated
 from srd_jax.metrics.noise import noise_level
 from srd_jax.metrics.perturbation import area, deletion, insertion
 from srd_jax.metrics.pointing import pointing_game
@@ -22,7 +22,7 @@ from srd_jax.metrics.sparseness import gini
 
 __all__ = ["METRICS", "Explained", "Metric", "find_metric", "measure"]
 
-Need = Literal["boxes", "masks", "key", "explain"]
+Need = Literal["boxes", "masks", "key", "others", "randomised"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Explained:
         tolerance: pixels off a box that still hit it.
         masks: (N, H, W), the object's pixels.
         key: of metrics that draw at random.
-        explain: images to maps with the class held, of metrics that explain again.
+        others: (samples, N, H, W), the maps under `srd_jax.metrics.noises` of the key: `srd_jax.metrics.noisy_maps`.
+        randomised: (N, H, W), the maps of the network with `srd_jax.metrics.randomised` variables.
         runs: draws of metrics that draw at random.
     """
 
@@ -56,7 +57,8 @@ class Explained:
     tolerance: float = 0.0
     masks: Array | None = None
     key: Array | None = None
-    explain: Callable[[Array], Array] | None = None
+    others: Array | None = None
+    randomised: Array | None = None
     runs: int = 100
 
     @property
@@ -83,11 +85,13 @@ class Metric:
         measure: what it is: (N,), or an `Estimate` of (N,) with its spread.
         better: which way is better, empty where neither is.
         needs: what of an `Explained` must be there beside the maps and the model.
+        by_order: whether it asks of maps only which pixels are above which, so that no shift changes it.
     """
 
     measure: Callable[[Explained], Any]
     better: Literal["less", "more", ""] = ""
     needs: tuple[Need, ...] = ()
+    by_order: bool = False
 
     @property
     def of_boxes(self) -> bool:
@@ -97,6 +101,11 @@ class Metric:
 
 def _curve(run: Callable[..., Array], maps: Explained) -> Array:
     return area(run(*maps.model, steps=maps.steps))
+
+
+def _pointing(e: Explained) -> Array:
+    assert e.boxes is not None
+    return pointing_game(e.maps, e.boxes, e.tolerance).astype(float)
 
 
 def _on_masks(run: Callable[..., Array]) -> Metric:
@@ -131,20 +140,29 @@ def _sets(e: Explained) -> int:
     return max(1, e.pixels // 8)
 
 
-def _noisy(run: Callable[..., Estimate], better: Literal["less", "more"]) -> Metric:
-    return Metric(
-        lambda e: run(e.key, e.explain, e.images, samples=max(2, e.runs // 10)), better, needs=("key", "explain")
-    )
+def _noisy(name: str, better: Literal["less", "more"]) -> Metric:
+    def found(e: Explained) -> Estimate:
+        assert e.key is not None
+        assert e.others is not None
+        noise = robustness.noises(e.key, e.images, samples=len(e.others))
+        return robustness.MEASURES[name](e.images, noise, e.maps, e.others)
+
+    return Metric(found, better, needs=("key", "others"))
+
+
+def _randomisation(e: Explained) -> Array:
+    assert e.randomised is not None
+    return correlated(*(jnp.abs(maps).reshape((len(maps), -1)) for maps in (e.maps, e.randomised)))
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         "noise": Metric(lambda e: noise_level(e.maps), "less"),
         "gini": Metric(lambda e: gini(e.maps)),
-        "deletion": Metric(lambda e: _curve(deletion, e), "less"),
-        "insertion": Metric(lambda e: _curve(insertion, e), "more"),
-        "pointing": Metric(lambda e: pointing_game(e.maps, e.boxes, e.tolerance).astype(float), "more", ("boxes",)),
-        "mask_pointing": _on_masks(localisation.mask_pointing),
+        "deletion": Metric(lambda e: _curve(deletion, e), "less", by_order=True),
+        "insertion": Metric(lambda e: _curve(insertion, e), "more", by_order=True),
+        "pointing": Metric(_pointing, "more", ("boxes",), by_order=True),
+        "mask_pointing": replace(_on_masks(localisation.mask_pointing), by_order=True),
         "energy_pointing": _on_masks(localisation.energy_pointing),
         "attribution_localisation": _on_masks(localisation.attribution_localisation),
         "rank_accuracy": _on_masks(localisation.rank_accuracy),
@@ -154,7 +172,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "auc": _on_masks(localisation.auc),
         "complexity": Metric(lambda e: complexity(e.maps), "less"),
         "effective_complexity": Metric(lambda e: effective_complexity(e.maps), "less"),
-        "pixel_flipping": Metric(_flipping, "less"),
+        "pixel_flipping": Metric(_flipping, "less", by_order=True),
         "faithfulness_estimate": Metric(
             lambda e: faithfulness.faithfulness_estimate(*e.model, at_once=e.a_step), "more"
         ),
@@ -164,10 +182,11 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "infidelity": Metric(
             lambda e: faithfulness.infidelity(e.key, *e.model, runs=e.runs, side=_side(e)), "less", ("key",)
         ),
-        "lipschitz_estimate": _noisy(robustness.lipschitz_estimate, "less"),
-        "max_sensitivity": _noisy(robustness.max_sensitivity, "less"),
-        "relative_input_stability": _noisy(robustness.relative_input_stability, "less"),
-        "self_correlation": _noisy(robustness.self_correlation, "more"),
+        "lipschitz_estimate": _noisy("lipschitz_estimate", "less"),
+        "max_sensitivity": _noisy("max_sensitivity", "less"),
+        "relative_input_stability": _noisy("relative_input_stability", "less"),
+        "self_correlation": _noisy("self_correlation", "more"),
+        "randomisation": Metric(_randomisation, "less", ("randomised",)),
     }
 )  # fmt: skip
 """Every metric by name, as experiments measure it; the functions have more options."""
@@ -177,7 +196,8 @@ _WHAT: Mapping[Need, str] = MappingProxyType(
         "boxes": "boxes of objects: boxes=, (N, 4)",
         "masks": "masks of objects: masks=, (N, H, W)",
         "key": "a key, since it draws at random: key=jax.random.key(0)",
-        "explain": "a function that explains other images: explain=, images to maps",
+        "others": "the maps under noise: others=noisy_maps(key, explain, images)",
+        "randomised": "the maps of the network with random weights: randomised=, (N, H, W)",
     }
 )
 

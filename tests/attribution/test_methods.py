@@ -160,3 +160,31 @@ def test_methods_are_found_by_name_with_the_options_they_have():
     plain = with_options(find_method("srd"), {"contrast": None, "sharpness": 3})(network)
     heat = plain(VARIABLES, IMAGES, 1)
     np.testing.assert_allclose(heat.sum((1, 2)), network(VARIABLES, IMAGES)[:, 1], atol=1e-5)
+
+
+def test_settled_options():
+    method = find_method("srd:contrast=none,bias=uniform")
+    assert not {"contrast", "bias"} & set(keywords_of(method))
+    heat = with_options(method, {"contrast": "spatial", "head": "linear"})(network)(VARIABLES, IMAGES, 1)
+    expected = METHODS["srd"](network, contrast=None, bias="uniform")(VARIABLES, IMAGES, 1)
+    np.testing.assert_array_equal(heat, expected)
+    made = find_method("srd:recursion=false*integrated_gradients:steps=3,baseline=0.5")(network)(VARIABLES, IMAGES, 1)
+    left = METHODS["srd"](network, recursion=False)(VARIABLES, IMAGES, 1)
+    right = METHODS["integrated_gradients"](network, steps=3, baseline=0.5)(VARIABLES, IMAGES, 1)
+    np.testing.assert_allclose(made, left * right, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("srd:", "srd has the options bias, contrast"),
+        ("srd:steps=3", "srd has the options bias, contrast"),
+        ("centre:seed=1", "centre has the options width"),
+        ("srd:recursion=no", "recursion is true or false"),
+        ("integrated_gradients:steps=many", "steps takes a whole number"),
+        ("srd*smothgrad:samples=3", "did you mean 'smoothgrad'"),
+    ],
+)
+def test_options_that_cannot_be_settled(name, message):
+    with pytest.raises(srd.MethodError, match=message):
+        find_method(name)

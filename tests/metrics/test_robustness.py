@@ -39,3 +39,13 @@ def test_a_map_that_does_not_change():
 def test_no_noise_and_no_samples(wrong):
     with pytest.raises(ValueError, match="radius must be positive and samples at least 2"):
         metrics.max_sensitivity(KEY, linear, IMAGES, **wrong)
+
+
+def test_maps_under_noise_are_the_same_traced_and_not():
+    noise = metrics.noises(KEY, IMAGES, radius=0.3, samples=4)
+    assert noise.shape == (4, 5, 4, 1)
+    assert 0.2 < jnp.abs(noise).max() <= 0.3
+    maps = metrics.noisy_maps(KEY, linear, IMAGES, radius=0.3, samples=4)
+    np.testing.assert_allclose(maps, 3 * (IMAGES + noise[:, None])[..., 0], rtol=1e-6)
+    traced = jax.jit(lambda key: metrics.noisy_maps(key, linear, IMAGES, radius=0.3, samples=4))(KEY)
+    np.testing.assert_allclose(traced, maps, rtol=1e-6)

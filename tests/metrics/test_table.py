@@ -28,7 +28,8 @@ def explain(images):
 
 MASKS = jax.random.uniform(jax.random.key(3), MAPS.shape) < 0.3
 BARE = Explained(MAPS, network, WEIGHTS, IMAGES, TARGETS, metrics.mean_colour(IMAGES), steps=4, tolerance=1.0, runs=20)
-EXPLAINED = replace(BARE, boxes=BOXES, masks=MASKS, key=jax.random.key(4), explain=explain)
+EXPLAINED = replace(BARE, boxes=BOXES, masks=MASKS, key=(KEY := jax.random.key(4)))
+EXPLAINED = replace(EXPLAINED, others=metrics.noisy_maps(KEY, explain, IMAGES, samples=2), randomised=MAPS[::-1])
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -72,3 +73,13 @@ def test_what_is_missing_is_named(name):
 def test_what_would_mean_nothing(name, changes, message):
     with pytest.raises(srd.MetricError, match=message):
         metrics.measure(name, replace(EXPLAINED, **changes))
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.by_order])
+def test_what_only_orders_pixels_does_not_see_a_shift(name):
+    shifted = replace(EXPLAINED, maps=MAPS - 3)
+    np.testing.assert_array_equal(METRICS[name].measure(shifted), METRICS[name].measure(EXPLAINED))
+
+
+def test_a_map_that_did_not_notice_the_network():
+    assert metrics.measure("randomisation", replace(EXPLAINED, randomised=-MAPS)).value.min() > 0.999
