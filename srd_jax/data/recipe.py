@@ -117,6 +117,9 @@ def _check(run: Any) -> None:
             raise ValueError(f"{name} is {run[name]}")
     if not run["targets"] or any(type(each) not in (int, str) for each in run["targets"]):
         raise ValueError(f"targets is {_brief(run['targets'])}")
+    for name in ("metrics", "variants"):
+        if any(type(each) is not str for each in run.get(name, ())) or (name in run and not run[name]):
+            raise ValueError(f"{name} is {_brief(run[name])}")
     if run["dtype"] not in _DTYPES:
         raise ValueError(f"dtype is {_brief(run['dtype'])}")
 

@@ -24,7 +24,7 @@ from srd_jax.files import read_regular
 
 from .checksums import checksum, file_checksum, is_there
 from .recipe import IDS, RUN, differences, encoded, parsed, read_ids, read_run
-from .stored import ARRAYS, GROUP, NOT_DONE, STATUS, StoredArray, chunk_file, location, metadata, reason
+from .stored import ARRAYS, GROUP, NOT_DONE, STATUS, StoredArray, arrays_of, chunk_file, location, metadata, reason
 
 __all__ = [
     "DONE",
@@ -60,6 +60,7 @@ class Rows:
         predicted: the class with the largest logit.
         status: `DONE` or `UNREADABLE`.
         checksums: of the images, None where there was nothing to read.
+        measures: of runs that measure their maps, the numbers by variant and metric.
     """
 
     maps: Float[np.ndarray, "n K H W"]
@@ -68,6 +69,7 @@ class Rows:
     predicted: Int32[np.ndarray, " n"]
     status: UInt8[np.ndarray, " n"]
     checksums: tuple[str | None, ...]
+    measures: Float[np.ndarray, "n K V M"] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class Maps:
         scores: (N, K) logits of these classes.
         predicted: (N,) class with the largest logit.
         status: (N,) `NOT_DONE`, `DONE` or `UNREADABLE`.
+        measures: (N, K, V, M), where maps were measured: every metric of ``run["metrics"]`` of the map in every form
+            of ``run["variants"]``; NaN where there is no number.
     """
 
     ids: tuple[str, ...]
@@ -107,6 +111,7 @@ class Maps:
     scores: StoredArray
     predicted: StoredArray
     status: StoredArray
+    measures: StoredArray | None = None
 
     def __len__(self) -> int:
         """How many images there are, those without maps among them."""
@@ -132,7 +137,7 @@ def open_maps(path: str | os.PathLike[str]) -> Maps:
     run = read_run(folder)
     if run is None:
         raise DataError(f"{folder} holds no maps that srd batch has begun (there is no {RUN})")
-    return Maps(ids=read_ids(folder, run), run=run, **{name: StoredArray(folder, name, run) for name in ARRAYS})
+    return Maps(ids=read_ids(folder, run), run=run, **{name: StoredArray(folder, name, run) for name in arrays_of(run)})
 
 
 class Writer:
@@ -150,7 +155,7 @@ class Writer:
         self.chunk, self.dtype = int(run["batch"]), np.dtype(run["dtype"])
         self.chunks = -(-self._images // self.chunk)
         with _writing(folder):
-            opening = {name: ts.open(location(folder, name, run)) for name in ARRAYS}
+            opening = {name: ts.open(location(folder, name, run)) for name in arrays_of(run)}
             self._arrays = {name: opened.result() for name, opened in opening.items()}
 
     def write(self, index: int, rows: Rows) -> None:
@@ -161,8 +166,11 @@ class Writer:
         """
         self.withdraw([index])  # or of the last chunk, which is not full, tensorstore would keep what lies after it
         with _writing(self.folder):
-            parts = [self._arrays[name][self._where(index)].write(getattr(rows, name)) for name in ARRAYS
-                     if name != STATUS]  # fmt: skip
+            parts = [
+                array[self._where(index)].write(getattr(rows, name))
+                for name, array in self._arrays.items()
+                if name != STATUS
+            ]
             for part in parts:
                 part.result()
             self._arrays[STATUS][self._where(index)].write(rows.status).result()
@@ -202,11 +210,11 @@ class Writer:
         """
         with _writing(self.folder):
             for index in indices:
-                for name in (*(chunk_file(array, index) for array in reversed(tuple(ARRAYS))), _note(index)):
+                for name in (*(chunk_file(array, index) for array in reversed(tuple(self._arrays))), _note(index)):
                     (self.folder / name).unlink(missing_ok=True)
 
     def _files(self, index: int) -> dict[str, str | None]:
-        return {name: file_checksum(self.folder / chunk_file(name, index)) for name in ARRAYS}
+        return {name: file_checksum(self.folder / chunk_file(name, index)) for name in self._arrays}
 
     def _where(self, index: int) -> slice:
         return slice(index * self.chunk, min((index + 1) * self.chunk, self._images))

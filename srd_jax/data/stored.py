@@ -14,18 +14,34 @@ from srd_jax.errors import DataError
 
 from .checksums import is_there
 
-__all__ = ["ARRAYS", "GROUP", "NOT_DONE", "STATUS", "StoredArray", "chunk_file", "location", "metadata", "reason"]
+__all__ = [
+    "ARRAYS",
+    "GROUP",
+    "MEASURES",
+    "NOT_DONE",
+    "STATUS",
+    "StoredArray",
+    "arrays_of",
+    "chunk_file",
+    "location",
+    "metadata",
+    "reason",
+]
 
 NOT_DONE = 0
-STATUS, GROUP = "status", "zarr.json"
+STATUS, GROUP, MEASURES = "status", "zarr.json", "measures"
 ARRAYS: Mapping[str, tuple[str | None, tuple[str, ...], Any]] = {
     "maps": (None, ("image", "target", "row", "column"), "NaN"),
     "targets": ("int32", ("image", "target"), -1),
     "scores": ("float32", ("image", "target"), "NaN"),
     "predicted": ("int32", ("image",), -1),
+    MEASURES: ("float32", ("image", "target", "variant", "metric"), "NaN"),
     STATUS: ("uint8", ("image",), NOT_DONE),
 }
-"""By name: dtype, or None for that of the maps; axes; what stands where nothing was written."""
+"""By name: dtype, or None for that of the maps; axes; what stands where nothing was written.
+
+Only stores of runs that measure their maps have `MEASURES`.
+"""
 _DESCRIPTION = 2**20  # bytes at most
 _ADDED = 2**10  # bytes at most that the codecs add to what does not get smaller
 
@@ -99,6 +115,11 @@ class StoredArray:
         return DataError(f"{file} of {self._folder} is damaged ({told}): srd batch --resume mends it")
 
 
+def arrays_of(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """The arrays that a run writes, the status last."""
+    return tuple(name for name in ARRAYS if name != MEASURES or "metrics" in run)
+
+
 def chunk_file(name: str, index: int) -> str:
     """Where a chunk of an array lies in a store."""
     _, axes, _ = ARRAYS[name]
@@ -113,11 +134,11 @@ def location(folder: Path, name: str, run: Mapping[str, Any]) -> dict[str, Any]:
 def metadata(run: Mapping[str, Any]) -> dict[str, bytes]:
     """The files that say what an array is, by their places in a store."""
     memory, context = {"driver": "memory"}, ts.Context()
-    for name in ARRAYS:
+    for name in arrays_of(run):
         made = _specification(name, run) | {"kvstore": memory | {"path": f"{name}/"}, "create": True}
         ts.open(made, context=context).result()
     files = ts.KvStore.open(memory, context=context).result()
-    return {f"{name}/{GROUP}": bytes(files[f"{name}/{GROUP}"]) for name in ARRAYS}
+    return {f"{name}/{GROUP}": bytes(files[f"{name}/{GROUP}"]) for name in arrays_of(run)}
 
 
 def reason(error: Exception) -> str:
@@ -127,7 +148,9 @@ def reason(error: Exception) -> str:
 
 def _specification(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
     kind, axes, fill = ARRAYS[name]
-    extent = (run["images"], len(run["targets"]), run["size"], run["size"])[: len(axes)]
+    extents = {"image": run["images"], "target": len(run["targets"]), "row": run["size"], "column": run["size"]}
+    extents |= {"variant": len(run.get("variants", ())), "metric": len(run.get("metrics", ()))}
+    extent = tuple(extents[axis] for axis in axes)
     return {
         "driver": "zarr3",
         "open": True,
