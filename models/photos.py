@@ -22,6 +22,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from srd_jax.errors import ImageError, ShapeError, SRDError
 from srd_jax.files import is_address, read_regular
 
+from .framing import Frame, frame
+
 __all__ = [
     "FORMATS",
     "IMAGENET_MEAN",
@@ -45,7 +47,6 @@ LARGEST_FILE = 2**29  # bytes: what the most pixels that Pillow decodes take at 
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")  # the colour photos of things in scikit-image's wheel
 
 _DEEP = 4095  # 12 bits
-_LONGEST = 8  # a longer side in shorter sides; of what is longer, only the middle is resized
 _BITS, _PHOTOMETRIC = 258, 262  # of TIFF's tags
 
 Photo: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | jax.Array
@@ -84,6 +85,10 @@ class Preprocessing:
     def crop(self, photo: Photo) -> UInt8[np.ndarray, "size size 3"]:
         """The part of a photo that the network is shown, as `crop`."""
         return crop(photo, size=self.size, resize=self.resize, resample=self.resample)
+
+    def frame(self, extents: tuple[int, int]) -> Frame:
+        """Which part that is of a photo of some height and width; raises what `srd_jax.models.framing.frame` does."""
+        return frame(extents, size=self.size, resize=self.resize)
 
     def normalise(self, pixels: UInt8[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
         """Pixels (..., 3) as the network's input."""
@@ -132,16 +137,9 @@ def crop(
         ImageError: if the photo is missing, unreadable, too large to decode safely, or holds values that are no pixels.
         ShapeError: if an array is no image, or `size` exceeds `resize`.
     """
-    if not 0 < size <= resize:
-        raise ShapeError(f"the crop must have between 1 and resize={resize} pixels a side, not size={size}.")
-    image = _middle(_as_rgb(photo))
-    width, height = image.size
-    short, long = sorted((width, height))
-    long = int(resize * long / short)  # truncated, as torchvision does
-    width, height = (resize, long) if width <= height else (long, resize)
-    image = image.resize((width, height), Image.Resampling[resample.upper()])
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    return np.asarray(image.crop((left, top, left + size, top + size)))
+    image = _as_rgb(photo)
+    shown = frame((image.height, image.width), size=size, resize=resize)
+    return np.asarray(shown.crop(image, Image.Resampling[resample.upper()]))
 
 
 def decoded(encoded: bytes, name: str) -> Image.Image:
@@ -208,15 +206,6 @@ def _as_rgb(photo: Photo) -> Image.Image:
     if isinstance(photo, Image.Image):
         return _decoded(photo, "the image")
     return _from_array(np.asarray(photo))
-
-
-def _middle(image: Image.Image) -> Image.Image:
-    """The image, or the middle of one so long and thin that resizing all of it would take too much memory."""
-    width, height = image.size
-    most = _LONGEST * min(width, height)
-    wide, high = (min(each, most + (each - most) % 2) for each in (width, height))  # the middle stays where it is
-    left, top = (width - wide) // 2, (height - high) // 2
-    return image.crop((left, top, left + wide, top + high))
 
 
 def _decoded(source: io.BytesIO | Image.Image, what: str) -> Image.Image:

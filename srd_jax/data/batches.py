@@ -13,6 +13,7 @@ from PIL import Image
 from srd_jax.batch import Batch
 from srd_jax.errors import DataError
 from srd_jax.models import photos
+from srd_jax.models.framing import frame
 
 from .reading import ahead
 from .sources import Example, Source
@@ -143,12 +144,9 @@ def _evaluated(
 ) -> tuple[np.ndarray, Example, np.ndarray]:
     """The centre crop, and the object's box in its pixels."""
     image = _decoded(source, example)
-    width, height = image.size
-    crop = photos.crop(image, size=size, resize=resize, resample=resample)
-    scale = resize / min(width, height)
-    offset = np.array([(int(height * scale) - size) / 2, (int(width * scale) - size) / 2], np.float32)
-    corners = example.box.reshape(2, 2) * np.array([height * scale, width * scale], np.float32) - offset
-    return crop, example, np.clip(corners, 0, size).reshape(4)
+    extents = (image.height, image.width)
+    corners = frame(extents, size=size, resize=resize).corners(example.box, extents)
+    return photos.crop(image, size=size, resize=resize, resample=resample), example, np.clip(corners, 0, size)
 
 
 def _stack(items: list[tuple[np.ndarray, Example, np.ndarray]]) -> Batch:

@@ -12,6 +12,7 @@ from srd_jax.errors import DataError
 from srd_jax.files import is_address, read_regular
 from srd_jax.models import photos
 
+from .annotations import Annotation
 from .sources import Source, open_source
 
 __all__ = ["NO_LABEL", "SUFFIXES", "Images", "from_folder", "from_list", "from_source", "open_images"]
@@ -32,6 +33,8 @@ class Images:
         labels: class names in the order of the label indices, None where the images have no labels.
         read: place -> (the file's bytes, class index or `NO_LABEL`).
         left_out: what there is besides in a folder, in words.
+        annotation: place -> where the image's objects lie, None where no more is known than what ``read`` returns. It
+            raises a DataError of one that cannot be read.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Images:
     labels: tuple[str, ...] | None
     read: Callable[[int], tuple[bytes, int]]
     left_out: str = ""
+    annotation: Callable[[int], Annotation] | None = None
 
     def __len__(self) -> int:
         """How many images there are."""
