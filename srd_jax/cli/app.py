@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 import srd_jax
 from srd_jax.errors import SRDError
 
-from . import ablate, apop, batch, bench, erf, explain, pointing, tables, train
+from . import ablate, apop, batch, bench, erf, evaluate, explain, pointing, tables, train
 from .terminal import one_line
 
 __all__ = ["app", "main"]
@@ -85,6 +85,7 @@ def _srd(
 
 app.command("explain")(explain.explain)
 app.command("erf")(erf.erf)
+app.command("evaluate")(evaluate.evaluate)
 app.command("ablate")(ablate.ablate)
 app.command("apop")(apop.apop)
 app.command("pointing")(pointing.pointing)

@@ -10,7 +10,7 @@ from .terminal import problem
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from srd_jax.data.checks import Check
+    from srd_jax.data.checks import Check, Content
     from srd_jax.data.images import Images
     from srd_jax.data.store import Writer
 
@@ -47,8 +47,21 @@ def _what_is_mended(
     return f"in {out}, {', '.join(told)}" if told else ""
 
 
-def checked(writer: "Writer", images: "Images", mended: Collection[str], progress: "Progress") -> "Check":
+def checked(
+    writer: "Writer",
+    images: "Images",
+    mended: Collection[str],
+    progress: "Progress",
+    content: "Content | None" = None,
+) -> "Check":
     """What there is of the chunks of this process, without what cannot stay, and told of.
+
+    Args:
+        writer: of the store.
+        images: that it holds maps of.
+        mended: files of the store that were written again.
+        progress: the bar above which it is told.
+        content: `srd_jax.data.checks.contents` of the images, where several stores are of the same ones.
 
     Raises:
         SRDError: the maps or the images of a process are in a state in which it cannot go on.
@@ -59,7 +72,9 @@ def checked(writer: "Writer", images: "Images", mended: Collection[str], progres
 
     mine = range(jax.process_index(), writer.chunks, jax.process_count())
     task = progress.add_task("Checking", total=len(mine))
-    check = processes.agreed("checked", lambda: checks.check(writer, images, mine, partial(progress.advance, task)))
+    check = processes.agreed(
+        "checked", lambda: checks.check(writer, images, mine, partial(progress.advance, task), content)
+    )
     progress.remove_task(task)
     writer.withdraw([*check.damaged, *check.changed])
     others = store.strangers(writer.folder, writer.chunks) if jax.process_index() == 0 else []

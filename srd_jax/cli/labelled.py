@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from srd_jax.data.images import Images
     from srd_jax.models.ranks import Rank
 
-__all__ = ["LABEL", "check_classes", "classes_to_explain", "from_data", "from_photos", "only_labelled"]
+__all__ = ["LABEL", "check_classes", "classes_to_explain", "from_data", "from_photos", "only_first", "only_labelled"]
 
 LABEL = "label"
 _SHOWN = 3
@@ -119,6 +119,13 @@ def only_labelled(images: "Images") -> "Images":
         return encoded, label
 
     return replace(images, read=read)
+
+
+def only_first(images: "Images", count: int | None) -> "Images":
+    """The first of some images, all of them for None."""
+    if count is None or count >= len(images):
+        return images
+    return replace(images, ids=images.ids[:count])
 
 
 def classes_to_explain(wanted: Sequence["str | Rank"], net: Network, images: "Images") -> list["int | Rank"]:

@@ -17,7 +17,7 @@ def show_report(report: "Report", out: Path) -> None:
     files = report.write(out)
     for remark in report.remarks:
         line(remark)
-    show(table(report.title, report.headings, report.rows, text_columns=report.text_columns))
+    show(table(report.title, report.headings, report.rows, text_columns=report.text_columns, whole=report.whole))
     for path in files:
         line(str(path))
     if report.notice:

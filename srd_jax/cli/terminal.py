@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -36,6 +37,7 @@ __all__ = [
 _LISTED = 3
 _LONGEST_WORD = 200
 _PLAIN_WIDTH = 120  # of tables that go into a file or another program
+_ENDLESS = 10_000
 
 
 def printable(text: str) -> str:
@@ -90,10 +92,13 @@ def extents(sizes: tuple[int, ...]) -> str:
 def show(*tables: Table) -> None:
     """Print tables on stdout."""
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PLAIN_WIDTH)
     for made in tables:
-        console.print(made)
+        if console.is_terminal:
+            console.print(made)
+        else:
+            endless = Console(width=_ENDLESS)
+            least = Measurement.get(endless, endless.options, made).minimum  # a file has room for every number
+            Console(width=max(_PLAIN_WIDTH, least)).print(made)
 
 
 def line(text: str, style: str = "") -> None:

@@ -7,7 +7,7 @@ proves as much: a folder that was put in another's place brings old ones.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import grain
 
@@ -18,7 +18,7 @@ from .images import Images
 from .reading import ahead
 from .store import Noted, Writer
 
-__all__ = ["Check", "check"]
+__all__ = ["Check", "Content", "check", "contents"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,22 @@ class Check:
     unreadable: tuple[int, ...]
 
 
-def check(writer: Writer, images: Images, indices: Sequence[int], advance: Callable[[], None]) -> Check:
+Content = Callable[[int, str | None], str | None]
+"""A place and the checksum that its image had, to the one that it has."""
+
+
+def contents(images: Images) -> Content:
+    """What `check` asks of images, each read once however many stores hold maps of it."""
+    return cache(partial(_content, images))
+
+
+def check(
+    writer: Writer,
+    images: Images,
+    indices: Sequence[int],
+    advance: Callable[[], None],
+    content: Content | None = None,
+) -> Check:
     """Compare chunks with what was noted of them, and their images with what they were.
 
     Args:
@@ -46,13 +61,14 @@ def check(writer: Writer, images: Images, indices: Sequence[int], advance: Calla
         images: all that there are now.
         indices: which chunks.
         advance: called after each.
+        content: `contents` of the images, where several stores are of the same ones.
 
     Raises:
         DataError: there is something else in the place of a file, or an image cannot be read any more.
     """
     if not indices:
         return Check((), {}, {}, ())
-    found = ahead(grain.MapDataset.source(indices).map(partial(_found, writer, images)))
+    found = ahead(grain.MapDataset.source(indices).map(partial(_found, writer, content or partial(_content, images))))
     missing: list[int] = []
     damaged: dict[int, str] = {}
     changed: dict[int, int] = {}
@@ -73,12 +89,12 @@ def check(writer: Writer, images: Images, indices: Sequence[int], advance: Calla
     return Check(tuple(missing), damaged, changed, tuple(unreadable))
 
 
-def _found(writer: Writer, images: Images, index: int) -> tuple[Noted, list[int]] | SRDError:
+def _found(writer: Writer, content: Content, index: int) -> tuple[Noted, list[int]] | SRDError:
     """What there is of a chunk, and the places whose images are others; an error is handed over to be raised."""
     try:
         noted = writer.noted(index)
         before = dict(enumerate(noted.images or (), index * writer.chunk))
-        now = {place: _content(images, place, content) for place, content in before.items()}
+        now = {place: content(place, checksum) for place, checksum in before.items()}
     except SRDError as error:
         return error
     return noted, [place for place in before if now[place] != before[place]]

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import grain
 import numpy as np
@@ -30,6 +31,7 @@ class Chunk:
         labels: (chunk size,) class indices, `NO_LABEL` where unknown.
         problems: by row, why an image cannot be read.
         checksums: of the images, None where there was nothing to read.
+        notes: what was noted of each image that could be read.
     """
 
     index: int
@@ -39,6 +41,7 @@ class Chunk:
     labels: Int32[np.ndarray, " n"]
     problems: Mapping[int, str]
     checksums: tuple[str | None, ...]
+    notes: Mapping[int, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,7 @@ class _Row:
     label: int
     problem: str
     checksum: str | None
+    note: Any = None
 
 
 def chunks(
@@ -58,6 +62,7 @@ def chunks(
     *,
     size: int,
     prepare: Callable[[Image.Image], Float32[np.ndarray, "H W 3"]],
+    note: Callable[[int, Image.Image], Any] | None = None,
 ) -> Iterator[Chunk]:
     """The chunks asked for, in the order asked for, while threads read the following ones.
 
@@ -67,18 +72,20 @@ def chunks(
         chunk: images in each, but for the last.
         size: side of what ``prepare`` returns.
         prepare: upright image -> what the model takes.
+        note: place and upright image -> what else is wanted of it; an image of which it raises cannot be read.
     """
     places = [(index, index * chunk, min((index + 1) * chunk, len(images))) for index in indices]
     order = [place for _, start, stop in places for place in range(start, stop)]
     if not order:
         return
-    read = grain.MapDataset.source(order).map(lambda place: _row(images, int(place), prepare))
+    read = grain.MapDataset.source(order).map(lambda place: _row(images, int(place), prepare, note))
     rows = ahead(read, chunk)
     for index, start, stop in places:
         inputs = np.zeros((chunk, size, size, 3), np.float32)
         labels = np.full(chunk, NO_LABEL, np.int32)
         problems: dict[int, str] = {}
         checksums: list[str | None] = []
+        notes: dict[int, Any] = {}
         for row in range(stop - start):
             found = next(rows)
             labels[row] = found.label
@@ -87,16 +94,22 @@ def chunks(
                 problems[row] = found.problem
             else:
                 inputs[row] = found.pixels
-        yield Chunk(index, start, stop - start, inputs, labels, problems, tuple(checksums))
+                notes[row] = found.note
+        yield Chunk(index, start, stop - start, inputs, labels, problems, tuple(checksums), notes)
 
 
-def _row(images: Images, place: int, prepare: Callable[[Image.Image], np.ndarray]) -> _Row:
+def _row(
+    images: Images,
+    place: int,
+    prepare: Callable[[Image.Image], np.ndarray],
+    note: Callable[[int, Image.Image], Any] | None,
+) -> _Row:
     checksum = None
     try:
         encoded, label = images.read(place)
         checksum = image_checksum(encoded, label)
         with photos.decoded(encoded, "it") as image:
-            return _Row(prepare(image), label, "", checksum)
+            return _Row(prepare(image), label, "", checksum, note and note(place, image))
     except Exception as error:  # what decoders raise of a damaged file depends on the format and on the damage
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return _Row(None, NO_LABEL, re.sub(r" <_io\.BytesIO[^>]*>", "", reason), checksum)

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from srd_jax.attribution import find_method, with_options
 from srd_jax.batch import check_logits
 from srd_jax.models.ranks import Rank
 
 from .chunks import Chunk
+from .spreading import local_devices
 from .store import DONE, UNREADABLE, Rows, Writer
 
 if TYPE_CHECKING:
     from srd_jax.models import Network
 
-__all__ = ["TRUE_LABEL", "explained", "unreadable"]
+__all__ = ["TRUE_LABEL", "explained", "rows_of", "unreadable"]
 
 TRUE_LABEL = -1
 """Stands for an image's own label among the classes to explain."""
@@ -46,25 +46,19 @@ def explained(
         WeightsError: logits that are not finite.
         SRDError: the store cannot be written.
     """
-    mesh = Mesh(np.array(jax.local_devices()), ("batch",))
-    spread = NamedSharding(mesh, PartitionSpec("batch"))
-
-    def rows(chunk: np.ndarray) -> Any:
-        """As many for every device: what is added is left out of what is kept, as at the end of the last chunk."""
-        added = [(0, -len(chunk) % mesh.size)] + [(0, 0)] * (chunk.ndim - 1)
-        return jax.device_put(np.pad(chunk, added), spread)
+    devices = local_devices()
 
     def written(chunk: Chunk, results: Sequence[Any]) -> Chunk:
         *kept, largest = results
         check_logits(np.delete(largest[: chunk.count], list(chunk.problems)), net.name)
-        writer.write(chunk.index, _rows(chunk, kept, writer.dtype))
+        writer.write(chunk.index, rows_of(chunk, kept, writer.dtype))
         return chunk
 
     step = _step(net, wanted, method, options)
-    variables = jax.device_put(net.variables, NamedSharding(mesh, PartitionSpec()))
+    variables = devices.copies(net.variables)
     before: tuple[Chunk, Any] | None = None
     for chunk in found:
-        ahead = chunk, step(variables, rows(chunk.inputs), rows(chunk.labels))
+        ahead = chunk, step(variables, devices.rows(chunk.inputs), devices.rows(chunk.labels))
         if before:
             yield written(*before)
         before = ahead
@@ -100,12 +94,24 @@ def _step(net: "Network", wanted: Sequence[int | Rank], method: str, options: Ma
     return step
 
 
-def _rows(chunk: Chunk, results: Sequence[Any], dtype: Any) -> Rows:
-    """What is kept of a chunk: nothing of the images that cannot be read."""
+def rows_of(chunk: Chunk, results: Sequence[Any], dtype: Any, measures: np.ndarray | None = None) -> Rows:
+    """What is kept of a chunk: nothing of the images that cannot be read.
+
+    Args:
+        chunk: the images.
+        results: maps, targets, their logits and predictions, with more rows than there are images.
+        dtype: of the maps that are kept.
+        measures: of the maps, where they are measured.
+    """
     maps, targets, scores, predicted = (np.array(each)[: chunk.count] for each in results)
     status = np.full(chunk.count, DONE, np.uint8)
     gaps = list(chunk.problems)
     status[gaps] = UNREADABLE
     maps[gaps], scores[gaps], targets[gaps], predicted[gaps] = np.nan, np.nan, -1, -1
+    if measures is not None:
+        measures = np.array(measures)[: chunk.count]
+        measures[gaps] = np.nan
     with np.errstate(over="ignore"):
-        return Rows(maps.astype(dtype), targets, scores.astype(np.float32), predicted, status, chunk.checksums)
+        return Rows(
+            maps.astype(dtype), targets, scores.astype(np.float32), predicted, status, chunk.checksums, measures
+        )

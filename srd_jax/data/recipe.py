@@ -10,7 +10,7 @@ from srd_jax.files import read_regular
 
 from .checksums import checksum, file_checksum
 
-__all__ = ["IDS", "RUN", "differences", "encoded", "ids_checksum", "parsed", "read_ids", "read_run"]
+__all__ = ["IDS", "RUN", "command_of", "differences", "encoded", "ids_checksum", "parsed", "read_ids", "read_run"]
 
 RUN, IDS = "run.json", "ids.json"
 _MOST = 2**20  # bytes of a recipe
@@ -24,13 +24,11 @@ _FIELDS: Mapping[str, type] = {
     "ids": str,
     "targets": list,
     "method": str,
-    "contrast": str,
-    "bias": str,
-    "head": str,
     "size": int,
     "batch": int,
     "dtype": str,
 }
+_OPTIONS = ("contrast", "bias", "head")
 _DTYPES = ("float16", "float32")
 
 
@@ -78,7 +76,7 @@ def read_ids(folder: Path, run: Mapping[str, Any]) -> tuple[str, ...]:
         DataError: it is no longer said.
     """
     if file_checksum(folder / IDS) != run["ids"]:
-        raise DataError(f"{folder / IDS} is lost or damaged: srd batch --resume writes it again")
+        raise DataError(f"{folder / IDS} is lost or damaged: {command_of(run)} writes it again")
     try:
         ids = parsed((folder / IDS).read_bytes())
     except (OSError, ValueError) as error:
@@ -86,6 +84,11 @@ def read_ids(folder: Path, run: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(ids, list) or len(ids) != run["images"] or not all(isinstance(each, str) for each in ids):
         raise DataError(f"{folder / IDS} does not name {run['images']} images")
     return tuple(ids)
+
+
+def command_of(run: Mapping[str, Any]) -> str:
+    """What goes on with a run."""
+    return f"srd {'evaluate' if 'metrics' in run else 'batch'} --resume"
 
 
 def ids_checksum(ids: Sequence[str]) -> str:
@@ -112,6 +115,8 @@ def _check(run: Any) -> None:
     for name, kind in _FIELDS.items():
         if type(run.get(name)) is not kind:  # True is an int of its own kind
             raise ValueError(f"{name} is {_brief(run.get(name))}")
+    if "options" not in run and (lacking := [name for name in _OPTIONS if type(run.get(name)) is not str]):
+        raise ValueError(f"{lacking[0]} is {_brief(run.get(lacking[0]))}")
     for name in ("images", "size", "batch"):
         if not 1 <= run[name] < 2**31:
             raise ValueError(f"{name} is {run[name]}")

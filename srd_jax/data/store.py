@@ -27,6 +27,7 @@ from .recipe import IDS, RUN, differences, encoded, parsed, read_ids, read_run
 from .stored import ARRAYS, GROUP, NOT_DONE, STATUS, StoredArray, arrays_of, chunk_file, location, metadata, reason
 
 __all__ = [
+    "COST",
     "DONE",
     "NOT_DONE",
     "SHEET",
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 DONE, UNREADABLE = 1, 2
-SHEET = "sheet.png"
+SHEET, COST = "sheet.png", "cost.json"
 _CHECKSUMS = "checksums"
 _NOTE = 2**10  # bytes at most of what is noted of an image, or of a chunk's files
 _UNFINISHED = ".__lock"
@@ -90,7 +91,7 @@ class Noted:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """What ``srd batch`` has written, in the order of its source.
+    """What ``srd batch`` or ``srd evaluate`` has written, in the order of its source.
 
     Attributes:
         ids: what the images are called.
@@ -136,7 +137,7 @@ def open_maps(path: str | os.PathLike[str]) -> Maps:
     folder = Path(path)
     run = read_run(folder)
     if run is None:
-        raise DataError(f"{folder} holds no maps that srd batch has begun (there is no {RUN})")
+        raise DataError(f"{folder} holds no maps that srd batch or srd evaluate has begun (there is no {RUN})")
     return Maps(ids=read_ids(folder, run), run=run, **{name: StoredArray(folder, name, run) for name in arrays_of(run)})
 
 
@@ -285,7 +286,7 @@ def _is_own(name: str, chunks: int) -> bool:
     index = re.search(r"\d+", name)
     if index and int(index[0]) < chunks:
         return name in (_note(int(index[0])), *(chunk_file(array, int(index[0])) for array in ARRAYS))
-    return name in (RUN, IDS, GROUP, SHEET, *(f"{array}/{GROUP}" for array in ARRAYS))
+    return name in (RUN, IDS, GROUP, SHEET, COST, *(f"{array}/{GROUP}" for array in ARRAYS))
 
 
 def _note(index: int) -> str:

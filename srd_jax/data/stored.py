@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from srd_jax.errors import DataError
 
 from .checksums import is_there
+from .recipe import command_of
 
 __all__ = [
     "ARRAYS",
@@ -61,9 +62,10 @@ class StoredArray:
             DataError: it is not as the run says.
         """
         self._folder, self._name, self._chunk = folder, name, int(run["batch"])
+        self._command = command_of(run)
         described = folder / name / GROUP
         if not is_there(described) or described.stat().st_size > _DESCRIPTION:
-            raise DataError(f"{described} is lost or damaged: srd batch --resume writes it again")
+            raise DataError(f"{described} is lost or damaged: {self._command} writes it again")
         try:
             self._stored = ts.open(location(folder, name, run), read=True).result()
         except (OSError, ValueError) as error:
@@ -112,7 +114,7 @@ class StoredArray:
 
     def _damaged(self, file: str, why: Exception | str) -> DataError:
         told = why if isinstance(why, str) else reason(why)
-        return DataError(f"{file} of {self._folder} is damaged ({told}): srd batch --resume mends it")
+        return DataError(f"{file} of {self._folder} is damaged ({told}): {self._command} mends it")
 
 
 def arrays_of(run: Mapping[str, Any]) -> tuple[str, ...]:

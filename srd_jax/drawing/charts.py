@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from srd_jax.drawing.pictures import robust_limit, smoothed
 
-__all__ = ["draw_by_depth", "draw_contact_sheet", "draw_costs", "draw_growth"]
+__all__ = ["draw_by_depth", "draw_contact_sheet", "draw_costs", "draw_growth", "headline"]
 
 _INK, _GREY = "#1a1a1a", "#606060"
 _BLUE, _RED = "#2166ac", "#b2182b"
@@ -44,7 +44,7 @@ def draw_by_depth(
         measure: what is on the vertical axis.
     """
     figure = Figure(figsize=(9.2, 4.6 + 0.21 * len(details)), layout="constrained")
-    _headline(figure, title, details)
+    headline(figure, title, details)
     wide = max(1.0, 0.55 * len(layers)), max(1.0, 0.7 * len(probes))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=wide)
     for axes, points, colour, name in (
@@ -98,7 +98,7 @@ def draw_contact_sheet(
     """
     rows, columns = len(images), len(maps) + 1
     figure = Figure(figsize=(1.5 * columns + 0.7, 1.36 * rows + 0.7 + 0.21 * len(details)), layout="constrained")
-    _headline(figure, title, details)
+    headline(figure, title, details)
     panels = figure.subplots(rows, columns, squeeze=False)
     scale = Normalize(-1, 1)
     for row, (image, caption) in enumerate(zip(images, captions, strict=True)):
@@ -143,7 +143,7 @@ def draw_costs(
         details: lines under the title.
     """
     figure = Figure(figsize=(9.2, 1.5 + 0.38 * len(ratios) + 0.21 * len(details)), layout="constrained")
-    _headline(figure, title, details)
+    headline(figure, title, details)
     times, sizes = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     means, lows, highs = np.array(list(ratios.values()), float).reshape(-1, 3).T
     rows = np.arange(len(ratios))
@@ -190,7 +190,7 @@ def draw_growth(
     sides = ((by_batch, names[0], "images at once"), (by_size, names[1], "side in pixels"))
     shown = [side for side in sides if max(map(len, side[0].values())) > 1]
     figure = Figure(figsize=(9.2, 4.6 + 0.21 * len(details)), layout="constrained")
-    _headline(figure, title, details)
+    headline(figure, title, details)
     colours = {name: f"C{number}" for number, name in enumerate(by_batch)}
     for axes, (curves, name, unit) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         for label, curve in curves.items():
@@ -212,7 +212,8 @@ def draw_growth(
     return figure
 
 
-def _headline(figure: Figure, title: str, details: Sequence[str]) -> None:
+def headline(figure: Figure, title: str, details: Sequence[str]) -> None:
+    """The title of a figure and the lines under it."""
     text = figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=_INK)
     if details:
         text.set_text(title + "\n" * len(details))

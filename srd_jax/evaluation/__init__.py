@@ -1,13 +1,27 @@
 """Experiments: what is measured on many images with one report each, and what explanations cost.
 
-`ablation`, `patterns` and `pointing` measure and report, on a model and batches of images (`srd_jax.batch`); `photos`
+`ablation`, `patterns` and `pointing` measure and report, on a model and batches of images (`srd_jax.batch`);
+`measuring`, `stores` and `comparing` are a comparison of methods that survives a kill, `grids` its mosaics; `photos`
 explains photos, `speed` and `calls` time, `cost` counts. Photos need no extra; data sets need ``data``.
 """
 
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["ablation", "calls", "cost", "patterns", "photos", "pointing", "report", "speed"]
+__all__ = [
+    "ablation",
+    "calls",
+    "comparing",
+    "cost",
+    "grids",
+    "measuring",
+    "patterns",
+    "photos",
+    "pointing",
+    "report",
+    "speed",
+    "stores",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -77,8 +77,10 @@ class Report:
         record: the numbers, as JSON takes them.
         figure: the picture.
         text_columns: the table's columns that are no numbers.
+        whole: those of them whose words are not broken.
         remarks: what must be said before the table.
         notice: what must be said after everything else, empty for nothing.
+        sheets: more pictures, by what is added to their files' names.
     """
 
     stem: str
@@ -88,27 +90,32 @@ class Report:
     record: Mapping[str, Any]
     figure: "Figure"
     text_columns: Sequence[int] = (0,)
+    whole: Sequence[int] = ()
     remarks: Sequence[str] = field(default=())
     notice: str = ""
+    sheets: Mapping[str, "Figure"] = field(default_factory=dict)
 
-    def write(self, folder: Path) -> tuple[Path, Path]:
-        """Write the picture and the numbers.
+    def write(self, folder: Path) -> tuple[Path, ...]:
+        """Write the pictures and the numbers.
 
         Args:
             folder: there must be one.
 
         Returns:
-            The two files.
+            The files.
 
         Raises:
             SRDError: they cannot be written.
         """
-        picture, numbers = folder / f"{self.stem}.png", folder / f"{self.stem}.json"
-        with replacing(picture) as file:
-            write_png(self.figure, file)
+        pictures = {f"{self.stem}.png": self.figure}
+        pictures |= {f"{self.stem}_{name}.png": figure for name, figure in self.sheets.items()}
+        for name, figure in pictures.items():
+            with replacing(folder / name) as file:
+                write_png(figure, file)
+        numbers = folder / f"{self.stem}.json"
         with replacing(numbers) as file:
             file.write((json.dumps(self.record, indent=2) + "\n").encode())
-        return picture, numbers
+        return *(folder / name for name in pictures), numbers
 
 
 def untrained_notice(*, trained: bool) -> str:

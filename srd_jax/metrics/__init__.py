@@ -5,7 +5,7 @@ key and says its spread. `METRICS` is the table of all that experiments measure,
 metric is a file and a row of it.
 """
 
-from srd_jax.metrics.bootstrap import Interval, bootstrap
+from srd_jax.metrics.bootstrap import Interval, bootstrap, bootstrap_columns
 from srd_jax.metrics.complexity import complexity, effective_complexity
 from srd_jax.metrics.estimate import Estimate
 from srd_jax.metrics.faithfulness import (
@@ -53,6 +53,7 @@ __all__ = [
     "black",
     "blurred",
     "bootstrap",
+    "bootstrap_columns",
     "complexity",
     "deletion",
     "effective_complexity",

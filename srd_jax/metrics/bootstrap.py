@@ -8,15 +8,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-__all__ = ["Interval", "bootstrap"]
+__all__ = ["Interval", "bootstrap", "bootstrap_columns"]
 
 
 class Interval(NamedTuple):
-    """A mean and the ends of the interval around it."""
+    """A mean and the ends of the interval around it; of each column, where there are several."""
 
-    mean: Float[Array, ""]
-    low: Float[Array, ""]
-    high: Float[Array, ""]
+    mean: Float[Array, "..."]
+    low: Float[Array, "..."]
+    high: Float[Array, "..."]
 
 
 @partial(jax.jit, static_argnames="resamples")
@@ -43,3 +43,32 @@ def bootstrap(
     means = lax.map(mean_of_one, jax.random.split(key, resamples), batch_size=min(100, resamples))
     low, high = jnp.quantile(means, jnp.array([(1 - level) / 2, (1 + level) / 2]))
     return Interval(values.mean(), low, high)
+
+
+@partial(jax.jit, static_argnames="resamples")
+def bootstrap_columns(
+    key: Array, values: Float[Array, "n m"], *, level: float | Float[Array, ""] = 0.95, resamples: int = 2000
+) -> Interval:
+    """`bootstrap` of every column, all with the same resamples of images; of NaN nothing is known, and it is left out.
+
+    Args:
+        key: from `jax.random.key`.
+        values: (N, M), M numbers an image.
+        level: of confidence, between 0 and 1.
+        resamples: how many samples are drawn.
+
+    Returns:
+        (M,) means and ends; NaN for a column without numbers.
+    """
+    n = values.shape[0]
+    known = ~jnp.isnan(values)
+    filled = jnp.where(known, values, 0)
+
+    def drawn(key: Array) -> Array:
+        return jnp.zeros(n, filled.dtype).at[jax.random.randint(key, (n,), 0, n)].add(1)
+
+    times = jax.vmap(drawn)(jax.random.split(key, resamples))
+    with jax.default_matmul_precision("highest"):
+        means = (times @ filled) / (times @ known.astype(filled.dtype))
+    low, high = jnp.nanquantile(means, jnp.array([(1 - level) / 2, (1 + level) / 2]), axis=0)
+    return Interval(jnp.nanmean(values, 0), low, high)
