@@ -168,7 +168,7 @@ def decoded(encoded: bytes, name: str) -> Image.Image:
 
 
 def stored(encoded: bytes, name: str) -> tuple[tuple[int, int], int]:
-    """How the photo in a file's bytes lies in it, without decoding its pixels.
+    """How the photo in a file's bytes lies in it, before it is turned upright.
 
     Args:
         encoded: the whole file.

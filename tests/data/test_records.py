@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 import srd_jax as srd
 from srd_jax.data import open_source
 from srd_jax.data.annotations import IGNORED, NO_LABEL, OBJECT, OUTSIDE
-from srd_jax.data.records import annotation_of, object_of
+from srd_jax.data.records import annotation_of, class_feature, object_of
 
 from .annotated_sets import HEIGHT, TRIMAP, WIDTH, photo
 
@@ -20,6 +21,20 @@ def by_name(tmp_path_factory):
         return source, {source[place].name.removesuffix(".jpg"): place for place in range(len(source))}
 
     return opened
+
+
+@pytest.mark.parametrize(("name", "classes"), [("oxford_iiit_pet", 37), ("voc/2007", 20), ("caltech101", 102)])
+def test_which_feature_names_the_classes_of_a_set(name, classes, tmp_path):
+    features = dict(tfds.builder(name, data_dir=tmp_path).info.features)
+    assert class_feature(features).num_classes == classes
+    assert features.keys() >= {"image"}
+
+
+def test_a_set_without_classes_has_no_feature_that_names_them():
+    image, label = tfds.features.Image(), tfds.features.ClassLabel(names=["a"])
+    assert class_feature({"image": image}) is None
+    assert class_feature({"image": image, "objects": tfds.features.Sequence({"label": label})}) is None
+    assert class_feature({"image": image, "label": tfds.features.Text()}) is None
 
 
 def test_a_trimap_is_a_mask_that_ignores_the_border(by_name):
