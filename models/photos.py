@@ -9,15 +9,16 @@ training alike.
 import difflib
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import jax
 import numpy as np
 import skimage.data
 from jaxtyping import Float32, Shaped, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from srd_jax.errors import ImageError, ShapeError, SRDError
 from srd_jax.files import is_address, read_regular
@@ -35,9 +36,11 @@ __all__ = [
     "Resample",
     "crop",
     "decoded",
+    "mask_samples",
     "preprocess",
     "read",
     "sample_photo",
+    "stored",
 ]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -47,8 +50,9 @@ LARGEST_FILE = 2**29  # bytes: what the most pixels that Pillow decodes take at 
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")  # the colour photos of things in scikit-image's wheel
 
 _DEEP = 4095  # 12 bits
-_BITS, _PHOTOMETRIC = 258, 262  # of TIFF's tags
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 256, 257, 258, 262  # of TIFF's tags
 
+_T = TypeVar("_T")
 Photo: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | jax.Array
 
 
@@ -160,9 +164,43 @@ def decoded(encoded: bytes, name: str) -> Image.Image:
         ImageError: if it is no image, damaged, or too large to decode safely; the message begins with ``name``.
         ShapeError: if it has no pixels.
     """
-    if len(encoded) > LARGEST_FILE:
-        raise ImageError(f"{name} cannot be read as an image (more than {LARGEST_FILE // 2**20} MiB).")
-    return _decoded(io.BytesIO(encoded), name)
+    return _taken(encoded, name, lambda image: _to_rgb(image, name))
+
+
+def stored(encoded: bytes, name: str) -> tuple[tuple[int, int], int]:
+    """How the photo in a file's bytes lies in it, before it is turned upright.
+
+    Args:
+        encoded: the whole file.
+        name: what to call it in errors.
+
+    Returns:
+        Its height and width there, and the EXIF orientation that makes it upright: 1 where it is.
+
+    Raises:
+        ImageError: see `decoded`.
+    """
+
+    def found(image: Image.Image) -> tuple[tuple[int, int], int]:
+        tags = getattr(image, "tag_v2", {})  # of a TIFF, some of Pillow's versions tell the size of what they will turn
+        extents = int(tags.get(_HEIGHT, image.height)), int(tags.get(_WIDTH, image.width))
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return extents, orientation if orientation in range(1, 9) else 1
+
+    return _taken(encoded, name, found)
+
+
+def mask_samples(encoded: bytes, name: str) -> Shaped[np.ndarray, "H W *C"]:
+    """The samples of a PNG as they lie in it, of a palette its indices: for masks, whose numbers are no colours.
+
+    Args:
+        encoded: the whole file.
+        name: what to call it in errors.
+
+    Raises:
+        ImageError: see `decoded`, or it is another kind of file.
+    """
+    return _taken(encoded, name, np.asarray, ("PNG",))
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
@@ -204,29 +242,34 @@ def _as_rgb(photo: Photo) -> Image.Image:
     if isinstance(photo, str | os.PathLike):
         return decoded(read(photo), str(photo))
     if isinstance(photo, Image.Image):
-        return _decoded(photo, "the image")
+        return _taken(photo, "the image", lambda image: _to_rgb(image, "the image"))
     return _from_array(np.asarray(photo))
 
 
-def _decoded(source: io.BytesIO | Image.Image, what: str) -> Image.Image:
+def _taken(
+    source: bytes | Image.Image, what: str, take: Callable[[Image.Image], _T], formats: tuple[str, ...] = FORMATS
+) -> _T:
+    """What is taken of an image, with one kind of error whatever is wrong with it."""
     too_many = (
         f"{what} has more than {Image.MAX_IMAGE_PIXELS} pixels and was not decoded; make it smaller, or raise "
         "PIL.Image.MAX_IMAGE_PIXELS if you trust it."
     )
     try:
         if isinstance(source, Image.Image):
-            return _to_rgb(source, what)
-        with Image.open(source, formats=FORMATS) as image:
+            return take(source)
+        if len(source) > LARGEST_FILE:
+            raise ImageError(f"{what} cannot be read as an image (more than {LARGEST_FILE // 2**20} MiB).")
+        with Image.open(io.BytesIO(source), formats=formats) as image:
             # Pillow itself warns from its limit on and refuses only at twice the limit
             if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise ImageError(too_many)
-            return _to_rgb(image, what)
+            return take(image)
     except SRDError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ImageError(too_many) from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{what} cannot be read as an image (it is no {', '.join(FORMATS)}).") from error
+        raise ImageError(f"{what} cannot be read as an image (it is no {', '.join(formats)}).") from error
     except Exception as error:  # what decoders raise of a damaged file depends on the format and on the damage
         raise ImageError(f"{what} cannot be read as an image ({str(error) or type(error).__name__}).") from error
 

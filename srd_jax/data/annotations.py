@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
-from srd_jax.errors import DataError
-from srd_jax.models.photos import Preprocessing
+from srd_jax.errors import DataError, SRDError
+from srd_jax.models.photos import Preprocessing, mask_samples
 
-__all__ = ["IGNORED", "OBJECT", "OUTSIDE", "Annotation", "shown_masks"]
+__all__ = ["IGNORED", "NO_LABEL", "OBJECT", "OUTSIDE", "Annotation", "mask_of", "rasterised", "shown_masks", "upright"]
 
 OUTSIDE, OBJECT, IGNORED = 0, 1, 2
+NO_LABEL = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class Annotation:
     """The objects of one image, and where they lie in it once it is upright, as `srd_jax.models.photos.decoded` has it.
 
     Attributes:
-        targets: K class indices, `srd_jax.data.images.NO_LABEL` where unknown.
+        targets: K class indices, `NO_LABEL` where unknown.
         boxes: (K, 4) ymin, xmin, ymax, xmax as fractions of the image, NaN where unknown; None where all are.
         masks: (K, H, W) `OUTSIDE`, `OBJECT` or `IGNORED` in the image's pixels, None where unknown.
     """
@@ -72,3 +73,42 @@ def rasterised(corners: Float[np.ndarray, "K 4"], extents: tuple[int, int]) -> U
     inside = ((top <= rows) & (rows < bottom))[:, :, None] & ((left <= columns) & (columns < right))[:, None, :]
     unknown = ~np.isfinite(corners).all(1)
     return np.where(unknown[:, None, None], IGNORED, np.where(inside, OBJECT, OUTSIDE)).astype(np.uint8)
+
+
+def mask_of(encoded: bytes, extents: tuple[int, int]) -> Shaped[np.ndarray, "H W *C"]:
+    """The samples of an image's mask.
+
+    Args:
+        encoded: the mask, a PNG.
+        extents: height and width of the image as it lies in its file.
+
+    Raises:
+        DataError: it cannot be decoded, or is of another size than the image.
+    """
+    try:
+        samples = mask_samples(encoded, "its mask")
+    except SRDError as error:
+        raise DataError(str(error).rstrip(".")) from error
+    if samples.shape[:2] != extents:
+        height, width = samples.shape[:2]
+        raise DataError(f"its mask has {height} x {width} pixels and it has {extents[0]} x {extents[1]}")
+    return samples
+
+
+def upright(annotation: Annotation, orientation: int) -> Annotation:
+    """What is known of an image as it lies in its file, turned as the image is.
+
+    Args:
+        annotation: of the image before it is turned.
+        orientation: the image's in EXIF, 1 to 8.
+    """
+    boxes, masks = annotation.boxes, annotation.masks
+    swapped, down, right = orientation >= 5, orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    if masks is not None:
+        turned = masks.swapaxes(1, 2) if swapped else masks
+        masks = np.ascontiguousarray(turned[:, :: -1 if down else 1, :: -1 if right else 1])
+    if boxes is not None:
+        turned = boxes[:, [1, 0, 3, 2]] if swapped else boxes
+        turned = np.where([down, right, down, right], 1 - turned[:, [2, 3, 0, 1]], turned)
+        boxes = turned.astype(boxes.dtype)
+    return Annotation(annotation.targets, boxes, masks)

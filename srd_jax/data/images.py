@@ -12,12 +12,21 @@ from srd_jax.errors import DataError
 from srd_jax.files import is_address, read_regular
 from srd_jax.models import photos
 
-from .annotations import Annotation
+from .annotations import NO_LABEL, Annotation
 from .sources import Source, open_source
 
-__all__ = ["NO_LABEL", "SUFFIXES", "Images", "from_folder", "from_list", "from_source", "open_images"]
+__all__ = [
+    "NO_LABEL",
+    "SUFFIXES",
+    "Images",
+    "from_folder",
+    "from_list",
+    "from_source",
+    "mode_of",
+    "open_images",
+    "read_text",
+]
 
-NO_LABEL = -1
 _BLANK = " \t"
 _LARGEST_LIST = 2**28  # bytes, some millions of paths
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -61,11 +70,7 @@ def open_images(source: str, split: str, out: Path, **folders: Path | None) -> I
     Raises:
         DataError: there are none.
     """
-    path = Path(source)
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):  # no file, or a name that none can have
-        mode = 0
+    path, mode = Path(source), mode_of(source)
     if stat.S_ISDIR(mode):
         if out.resolve().is_relative_to(path.resolve()):
             raise DataError(f"{out} is in {path}, whose images are explained: choose another folder for the maps")
@@ -125,11 +130,7 @@ def from_list(file: Path) -> Images:
     """
     if file.suffix.casefold() in SUFFIXES:
         raise DataError(f"{file} cannot be read as a list of images: it is called as one image is")
-    try:
-        lines = re.split(r"\r\n|\r|\n", _text(read_regular(file, _LARGEST_LIST)))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{file} cannot be read as a list of images ({reason})") from error
+    lines = re.split(r"\r\n|\r|\n", read_text(file, "a list of images"))
     paths = [line.strip(_BLANK) for line in lines if line.strip(_BLANK)]
     if not paths:
         raise DataError(f"{file} names no image")
@@ -153,7 +154,33 @@ def from_source(source: Source, split: str) -> Images:
         example = source[place]
         return example.encoded, example.label
 
-    return Images(source.name, tuple(f"{split}:{place}" for place in range(len(source))), source.labels, read)
+    ids = tuple(f"{split}:{place}" for place in range(len(source)))
+    return Images(source.name, ids, source.labels, read, annotation=source.annotation)
+
+
+def mode_of(path: str | Path) -> int:
+    """What `stat` says of a path's kind, 0 where there is nothing."""
+    try:
+        return Path(path).stat().st_mode
+    except (OSError, ValueError):  # no file, or a name that none can have
+        return 0
+
+
+def read_text(file: Path, what: str) -> str:
+    """A file's text: UTF-8, or UTF-16 after a byte-order mark; what is in no such encoding is taken byte by byte.
+
+    Args:
+        file: what may hold bytes that are not UTF-8, as names of files do.
+        what: it is to be read as, for errors.
+
+    Raises:
+        DataError: it is no regular file, too large, unreadable, or no text.
+    """
+    try:
+        return _text(read_regular(file, _LARGEST_LIST))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{file} cannot be read as {what} ({reason})") from error
 
 
 def _no_image(path: Path) -> str:

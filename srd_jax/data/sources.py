@@ -1,4 +1,4 @@
-"""Data sets by name: any TFDS classification set with random access, its images still encoded."""
+"""Data sets by name: any TFDS set of images with classes and random access, its images still encoded."""
 
 import io
 import os
@@ -17,11 +17,14 @@ from srd_jax.errors import DataError
 from srd_jax.messages import did_you_mean
 from srd_jax.models.labels import readable
 
-from . import tiny_imagenet  # noqa: F401  # it registers its set with TFDS
+from . import imagenet_s, tiny_imagenet  # noqa: F401  # they register their sets with TFDS
+from .annotations import Annotation
+from .records import ENCODED, annotation_of, class_feature, object_of
 
 __all__ = ["Example", "Source", "open_source"]
 
 FORMAT = "array_record"
+_NAMES = ("file", "file_name", "image/filename")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Example:
 
     Attributes:
         encoded: the file's bytes.
-        label: class index, -1 where it is unknown.
+        label: class index, -1 where it is unknown; of an image with several objects, that of the largest.
         box: (ymin, xmin, ymax, xmax) of the object as fractions of the image's extent, NaN where unknown.
         name: what the data set calls it, or its place in the split.
     """
@@ -66,20 +69,29 @@ class Source:
             IndexError: there is none.
             DataError: it cannot be read.
         """
+        with self._reading(index, "image") as record:
+            label, box = object_of(record)
+            name = next((record[key] for key in _NAMES if key in record), str(index))
+            return Example(bytes(record["image"]), label, box, name.decode() if isinstance(name, bytes) else str(name))
+
+    def annotation(self, index: int) -> Annotation:
+        """Where the object of the image at a place in the split lies, as `srd_jax.data.records` has it.
+
+        Raises:
+            IndexError: there is none.
+            DataError: it, or its mask, cannot be read.
+        """
+        with self._reading(index, "the annotation of image") as record:
+            return annotation_of(record)
+
+    @contextmanager
+    def _reading(self, index: int, what: str) -> Iterator[Mapping[str, Any]]:
         if not 0 <= index < len(self.records):
             raise IndexError(f"{self.name} has no image {index}")
         try:
-            record = self.records[index]
-            box = np.asarray(record.get("box", np.full(4, np.nan)), np.float32)
-            name = record.get("file", record.get("file_name", str(index)))
-            return Example(
-                bytes(record["image"]),
-                int(record["label"]),
-                box if box[2] > box[0] else np.full(4, np.nan, np.float32),
-                name.decode() if isinstance(name, bytes) else str(name),
-            )
+            yield self.records[index]
         except Exception as error:  # what a damaged file raises, or gives in place of values, depends on the damage
-            raise DataError(f"image {index} of {self.name} cannot be read ({_reason(error)})") from error
+            raise DataError(f"{what} {index} of {self.name} cannot be read ({_reason(error).rstrip('.')})") from error
 
 
 def open_source(
@@ -92,26 +104,27 @@ def open_source(
     """A split of a TFDS data set, prepared on first use.
 
     Args:
-        name: as TFDS knows it, or ``tiny_imagenet200``.
+        name: as TFDS knows it, ``tiny_imagenet200``, or ``imagenet_s50``, ``imagenet_s300`` or ``imagenet_s919``.
         split: ``train``, ``validation`` or what the set has, with TFDS's slices such as ``train[:10%]``.
         data_dir: where prepared sets are kept; TFDS's own folder by default.
         manual_dir: where files lie that the set needs and TFDS does not download.
 
     Raises:
-        DataError: no such set or split, files that are missing, or a set without images and labels.
+        DataError: no such set or split, files that are missing, or a set without images and classes.
     """
     builder = _builder(name, data_dir)
-    features = builder.info.features or {}
-    label = dict(features).get("label")
-    if "image" not in features or not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
+    features = dict(builder.info.features or {})
+    label = class_feature(features)
+    if "image" not in features or label is None:
         raise DataError(f"{name} is not a set of images with labels: it has {', '.join(features) or 'no features'}")
     _prepare(builder, manual_dir)
     for part in split.split("+"):
         base = part.partition("[")[0].strip()
         if base not in builder.info.splits:
             raise DataError(f"{name} has no split {base!r}; {did_you_mean(base, list(builder.info.splits))}")
+    encoded = [each for each in ENCODED if isinstance(features.get(each), tfds.features.Image)]
     try:
-        records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        records = builder.as_data_source(split, decoders=dict.fromkeys(encoded, tfds.decode.SkipDecoding()))
     except Exception as error:  # TFDS raises many kinds, of splits as of files
         raise DataError(f"{split} of {name} cannot be opened ({_reason(error)})") from error
     return Source(f"{name} {split}", readable(label.names), records)

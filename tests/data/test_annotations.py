@@ -1,10 +1,13 @@
 """Where objects lie in what a model is shown."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 import srd_jax as srd
-from srd_jax.data.annotations import IGNORED, OBJECT, OUTSIDE, Annotation, shown_masks
+from srd_jax.data.annotations import IGNORED, OBJECT, OUTSIDE, Annotation, mask_of, rasterised, shown_masks, upright
 from srd_jax.models import Preprocessing
 
 SHOWN = Preprocessing(16, 20)
@@ -54,3 +57,30 @@ def test_what_is_unknown():
 def test_masks_of_another_image():
     with pytest.raises(srd.DataError, match="masks of 8 x 9 pixels are of no image of 9 x 8"):
         shown_masks(Annotation((0,), masks=np.zeros((1, 8, 9), np.uint8)), (9, 8), SHOWN)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_masks_and_boxes_are_turned_as_their_image_is(orientation):
+    rows, columns = slice(1, 4), slice(5, 7)
+    mask = np.zeros((6, 9), np.uint8)
+    mask[rows, columns] = OBJECT
+    mask[0, 0] = IGNORED
+    stored = Image.fromarray(mask)
+    stored.getexif()[0x0112] = orientation
+    box = np.array([[1 / 6, 5 / 9, 4 / 6, 7 / 9], [np.nan] * 4])
+    found = upright(Annotation((0, 1), box, mask[None]), orientation)
+    np.testing.assert_array_equal(found.masks[0], ImageOps.exif_transpose(stored))
+    height, width = found.masks.shape[1:]
+    corners = np.round(found.boxes * [height, width, height, width], 9)
+    np.testing.assert_array_equal(rasterised(corners, (height, width))[0], found.masks[0] == OBJECT)
+    assert np.isnan(found.boxes[1]).all()
+
+
+def test_a_mask_that_cannot_be_read_says_why():
+    file = io.BytesIO()
+    Image.new("L", (4, 3)).save(file, "PNG")
+    assert mask_of(file.getvalue(), (3, 4)).shape == (3, 4)
+    with pytest.raises(srd.DataError, match="its mask has 3 x 4 pixels and it has 4 x 3"):
+        mask_of(file.getvalue(), (4, 3))
+    with pytest.raises(srd.DataError, match="its mask cannot be read as an image"):
+        mask_of(file.getvalue()[:40], (3, 4))

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 import srd_jax as srd
@@ -62,6 +63,7 @@ def test_a_split_has_labels(source):
     assert images.ids[:2] == ("validation:0", "validation:1")
     assert images.read(3) == (split[3].encoded, split[3].label)
     assert images.labels == split.labels
+    np.testing.assert_array_equal(images.annotation(3).boxes, split[3].box[None])
 
 
 def test_nothing_to_do(tmp_path):

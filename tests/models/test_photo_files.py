@@ -12,7 +12,7 @@ from PIL import Image
 
 from srd_jax.errors import ImageError
 from srd_jax.models import crop
-from srd_jax.models.photos import decoded, read
+from srd_jax.models.photos import decoded, mask_samples, read, stored
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (40, 50, 3), np.uint8)
@@ -170,3 +170,40 @@ def test_names_that_no_file_has(name, tmp_path):
 def test_an_address_is_no_file():
     with pytest.raises(ImageError, match="this is an address; download it first"):
         crop("https://example.org/cat.jpg")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_how_a_photo_lies_in_its_file(form, orientation):
+    image, file = Image.new("RGB", (6, 4)), io.BytesIO()
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(file, form, exif=exif)
+    assert stored(file.getvalue(), "photo") == ((4, 6), orientation)
+    assert decoded(file.getvalue(), "photo").size == ((4, 6) if orientation == 6 else (6, 4))
+
+
+def test_an_orientation_that_is_none():
+    image, file = Image.new("RGB", (6, 4)), io.BytesIO()
+    exif = image.getexif()
+    exif[0x0112] = 9
+    image.save(file, "PNG", exif=exif)
+    assert stored(file.getvalue(), "photo") == ((4, 6), 1)
+
+
+def test_samples_of_a_mask_are_no_colours():
+    palette = Image.new("P", (3, 2), 2)
+    palette.putpalette([255, 255, 255] * 256)
+    turned = palette.getexif()
+    turned[0x0112] = 6
+    file = io.BytesIO()
+    palette.save(file, "PNG", exif=turned)
+    np.testing.assert_array_equal(mask_samples(file.getvalue(), "mask"), np.full((2, 3), 2))
+
+
+@pytest.mark.parametrize(("form", "message"), [("JPEG", r"it is no PNG"), ("BMP", r"it is no PNG")])
+def test_masks_are_png_files(form, message):
+    file = io.BytesIO()
+    Image.new("L", (3, 2)).save(file, form)
+    with pytest.raises(ImageError, match=rf"^mask cannot be read as an image \({message}"):
+        mask_samples(file.getvalue(), "mask")
