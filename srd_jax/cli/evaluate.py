@@ -50,6 +50,7 @@ _OF_MAPS = (
     *_OF_CHANGES,
 )
 _OF_OBJECTS = ("mask_pointing", "energy_pointing", "rank_accuracy", "auc")
+_OF_CELLS = ("pointing", "energy_pointing", "attribution_localisation", "rank_accuracy", "auc")
 _SHOWN, _MOSAICS = 6, 200
 
 
@@ -257,7 +258,7 @@ def _metrics(names: Sequence[str] | None, images: "Images", *, mosaics: bool) ->
 
     if names is None:
         placed = _OF_OBJECTS if images.annotation is not None else ()
-        return placed if mosaics else (*_OF_MAPS, *placed)
+        return _OF_CELLS if mosaics else (*_OF_MAPS, *placed)
     for name in names:
         if {"boxes", "masks"} & set(find_metric(name).needs) and images.annotation is None:
             raise MetricError(
