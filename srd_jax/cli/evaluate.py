@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from srd_jax.models import Network
     from srd_jax.models.photos import Preprocessing
 
-__all__ = ["evaluate"]
+__all__ = ["PLANTED", "evaluate"]
 
 _METHODS = ("srd", "gradcam", "saliency", "guided_backprop", "lrp_epsilon_plus", "centre", "random")
 _OF_CHANGES = ("self_correlation", "max_sensitivity", "randomisation")
@@ -51,7 +51,8 @@ _OF_MAPS = (
 )
 _OF_OBJECTS = ("mask_pointing", "energy_pointing", "rank_accuracy", "auc")
 _OF_CELLS = ("pointing", "energy_pointing", "attribution_localisation", "rank_accuracy", "auc")
-_SHOWN, _MOSAICS = 6, 200
+PLANTED = "planted"
+_SHOWN, _MOSAICS, _PLANTED = 6, 200, 100
 
 
 def evaluate(
@@ -59,7 +60,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder of photos by class, a table (.csv) of photos, any folder or list of images, or a TFDS set.",
+            help="A folder of photos by class, a .csv file of photos, any folder or list of images, a TFDS set, or "
+            "planted: patches that alone decide the class.",
         ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for maps, measures and the report.")],
@@ -127,7 +129,7 @@ def evaluate(
     """
     with needing("data"):
         from srd_jax.data.annotated import open_annotated  # noqa: PLC0415
-        from srd_jax.evaluation import comparing, stores  # noqa: PLC0415
+        from srd_jax.evaluation import comparing, planted, stores  # noqa: PLC0415
         from srd_jax.evaluation.measuring import Protocol  # noqa: PLC0415
     from srd_jax.evaluation.report import Subject  # noqa: PLC0415
 
@@ -141,10 +143,15 @@ def evaluate(
     check_folder(out)
     if grid and size:
         raise DataError("--size is the side of whole inputs, and a mosaic's is --grid times --cell: leave out --size")
+    if source == PLANTED and (weights or model != DEFAULT_MODEL or grid or size):
+        raise DataError(f"{PLANTED} patches come with a network and a size of their own: leave out other ones")
     outline(model, cell if grid else size)
     keep_programs(cache=cache)
-    net = load_model(model, weights)
-    images = open_annotated(source, split, net.labels, out, data_dir=data_dir, manual_dir=manual_dir)
+    if source == PLANTED:
+        net, images = planted.network(), planted.planted_images(count or _PLANTED, seed)
+    else:
+        net = load_model(model, weights)
+        images = open_annotated(source, split, net.labels, out, data_dir=data_dir, manual_dir=manual_dir)
     what = ""
     what, remarks = "", []
     with throughput_bar() as progress:
@@ -168,6 +175,7 @@ def evaluate(
             remarks.append(f"{len(lost)} of {len(images)} images could not be read and are left out")
         found = stores.compared(plan, _SHOWN)
     data = None if Path(source).exists() else source
+    split = "patches" if source == PLANTED else split
     subject = Subject.of(net, weights_label(model, weights), data, split)
     show_report(comparing.report(found, subject, options=options, remarks=remarks, what=what), out)
     if lost:
@@ -197,7 +205,8 @@ def _filled(plan: "Plan", progress: "Progress", *, resume: bool) -> list[int]:
     )  # fmt: skip
     bar = progress.add_task("Explaining", total=sum(len(task.missing) for task in tasks.values()))
     done = measured(
-        plan.net, tasks, plan.protocol, found, kept=plan.kept, tell_cost=partial(stores.write_cost, plan)
+        plan.net, tasks, plan.protocol, found, several=len(plan.targets), kept=plan.kept,
+        tell_cost=partial(stores.write_cost, plan),
     )  # fmt: skip
     told: set[int] = set()
     for chunk, name in done:

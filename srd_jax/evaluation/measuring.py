@@ -18,7 +18,7 @@ from PIL import Image
 
 from srd_jax.attribution import Explain
 from srd_jax.batch import check_logits
-from srd_jax.data.annotations import IGNORED, OBJECT, shown_masks
+from srd_jax.data.annotations import IGNORED, OBJECT, OUTSIDE, shown_masks
 from srd_jax.data.chunks import Chunk
 from srd_jax.data.explaining import rows_of
 from srd_jax.data.images import NO_LABEL, Images
@@ -195,6 +195,7 @@ def measured(
     protocol: Protocol,
     found: Iterable[Chunk],
     *,
+    several: int,
     kept: int,
     tell_cost: Callable[[str, Cost], object],
 ) -> Iterator[tuple[Chunk, str]]:
@@ -205,6 +206,7 @@ def measured(
         tasks: by method.
         protocol: what is measured.
         found: chunks to explain, with what `noted` says of each image.
+        several: how many targets an image has.
         kept: how many images' maps are kept.
         tell_cost: called with every method that runs and what a map of it takes, before its first chunk is written.
 
@@ -218,7 +220,7 @@ def measured(
     random = devices.copies(_random_variables(net.variables, protocol.seed)) if protocol.needs("randomised") else None
     running: dict[str, _Running] = {}
     for chunk in found:
-        batch = _placed(chunk, devices, predict, variables, protocol, net.name)
+        batch = _placed(chunk, devices, predict, variables, protocol, several, net.name)
         for name, task in tasks.items():
             if chunk.index not in task.missing:
                 continue
@@ -267,22 +269,23 @@ def _placed(
     predict: Callable[..., Array],
     variables: Any,
     protocol: Protocol,
+    several: int,
     model: str,
 ) -> _Placed:
     inputs = devices.rows(chunk.inputs)
     logits = np.asarray(predict(variables, inputs))
     check_logits(np.delete(logits[: chunk.count], list(chunk.problems), 0), model)
-    some = next(iter(chunk.notes.values()), Noted((NO_LABEL,), None))
-    targets = np.full((len(inputs), len(some.targets)), NO_LABEL, np.int32)
-    masks = None if some.masks is None else np.zeros((len(inputs), *some.masks.shape), np.uint8)
+    rows, side = len(inputs), inputs.shape[1:3]
+    targets = np.full((rows, several), NO_LABEL, np.int32)
+    masks = np.full((rows, several, *side), OUTSIDE, np.uint8)
     for row, note in chunk.notes.items():
         targets[row] = note.targets
-        if masks is not None and note.masks is not None:
+        if note.masks is not None:
             masks[row] = note.masks
     targets = np.where(targets == NO_LABEL, logits.argmax(1)[:, None].astype(np.int32), targets)
     without = mean_colour(inputs) if protocol.baseline == "mean" else blurred(inputs, sigma=inputs.shape[1] / 40)
     key = jax.random.fold_in(jax.random.key(protocol.seed), chunk.index)
-    placed = None if masks is None else devices.rows(masks)
+    placed = devices.rows(masks) if protocol.needs("masks") or protocol.needs("boxes") else None
     return _Placed(inputs, targets, devices.rows(targets), placed, logits, without, key)
 
 

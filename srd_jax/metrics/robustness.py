@@ -24,7 +24,7 @@ __all__ = [
     "self_correlation",
 ]
 
-Explain = Callable[[Array], Float[Array, "n h w"]]
+Explain = Callable[[Array], Float[Array, "n ..."]]
 
 
 def lipschitz_estimate(
@@ -134,7 +134,7 @@ def noises(
 
 def noisy_maps(
     key: Array, explain: Explain, images: Float[Array, "n h w c"], *, radius: float = 0.1, samples: int = 10
-) -> Float[Array, "samples n h w"]:
+) -> Float[Array, "samples n ..."]:
     """The maps of images under each of `noises`, one after the other.
 
     Args:
