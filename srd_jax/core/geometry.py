@@ -18,7 +18,7 @@ from jax import lax
 
 from srd_jax.core.meshes import transposed
 
-__all__ = ["Copy", "Flip", "Pad", "ReducePositions", "Regrid", "Slice", "Step", "Window", "reads", "valid_taps"]
+__all__ = ["Copy", "Flip", "Pad", "ReducePositions", "Regrid", "Slice", "Step", "Take", "Window", "reads", "valid_taps"]
 
 Grid = tuple[int, ...]
 Scalars = TypeVar("Scalars", bound=Any)
@@ -89,16 +89,41 @@ class Copy:
 
 @dataclass(frozen=True)
 class Regrid:
-    """The same positions in the same order on a grid of another rank, ``rank`` being the earlier one."""
+    """The same positions on a grid of another rank, ``rank`` being the earlier one.
+
+    Attributes:
+        grid: the later grid.
+        rank: of the earlier one.
+        order: of the earlier grid's axes, before positions are numbered row by row; () for the order that they have.
+    """
 
     grid: Grid
     rank: int
+    order: tuple[int, ...] = ()
     taps = 1
 
     def select(self, x: Scalars, tap: int = 0) -> Scalars:
         """``(..., *grid)`` to ``(..., *later grid)``."""
         del tap
-        return x.reshape((*x.shape[: x.ndim - self.rank], *self.grid))
+        lead = x.ndim - self.rank
+        if self.order:
+            x = x.transpose((*range(lead), *(lead + axis for axis in self.order)))
+        return x.reshape((*x.shape[:lead], *self.grid))
+
+
+@dataclass(frozen=True)
+class Take:
+    """The positions at some places along one grid axis of ``rank``, in any order and as often as they are named."""
+
+    axis: int
+    rank: int
+    places: tuple[int, ...]
+    taps = 1
+
+    def select(self, x: Scalars, tap: int = 0) -> Scalars:
+        """``(..., *grid)`` to ``(..., *later grid)``."""
+        del tap
+        return x.take(np.asarray(self.places), x.ndim - self.rank + self.axis)
 
 
 @dataclass(frozen=True)
@@ -268,7 +293,7 @@ class ReducePositions:
         return self.spread(x)[tap, ...]
 
 
-Step = Pad | Slice | Flip | Copy | Regrid | Window | ReducePositions
+Step = Pad | Slice | Flip | Copy | Regrid | Take | Window | ReducePositions
 
 
 def count_taps(steps: Sequence[Step]) -> int:

@@ -5,9 +5,9 @@ several into one axis (row-major) or leave an axis of extent 1 with none. Readin
 ``(N, H*W*C)`` is known to be a map of PFVs after a flatten.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +21,15 @@ COPY = "copy"
 
 
 class Dim(NamedTuple):
-    """One dimension: ``BATCH``, ``CHANNEL``, ``COPY`` or the index of a position axis of the grid."""
+    """One dimension: ``BATCH``, ``CHANNEL``, ``COPY`` or a number that places a position axis in the grid's order."""
 
-    kind: str | int
+    kind: str | int | tuple[Any, ...]
     size: int
 
     @property
     def is_position(self) -> bool:
         """Whether it runs over positions of the grid."""
-        return isinstance(self.kind, int)
+        return not isinstance(self.kind, str)
 
 
 Axis = tuple[Dim, ...]
@@ -66,7 +66,11 @@ def dims(layout: Layout) -> list[Dim]:
 
 def position_dims(layout: Layout) -> list[Dim]:
     """The position dimensions in grid order."""
-    return sorted((dim for dim in dims(layout) if dim.is_position), key=lambda dim: dim.kind)
+    return sorted((dim for dim in dims(layout) if dim.is_position), key=_place)
+
+
+def _place(dim: Dim) -> Any:
+    return dim.kind
 
 
 def grid(layout: Layout) -> tuple[int, ...]:
@@ -89,7 +93,7 @@ def batch(layout: Layout) -> int:
     return prod(dim.size for dim in dims(layout) if dim.kind == BATCH)
 
 
-def kinds(axis: Axis) -> frozenset[str | int]:
+def kinds(axis: Axis) -> frozenset[Any]:
     """What an axis runs over; extents of 1 say nothing."""
     return frozenset(dim.kind for dim in axis if dim.size != 1)
 
@@ -99,7 +103,7 @@ def runs_over_images(layout: Layout, axes: Sequence[int]) -> bool:
     return any(dim.kind == BATCH for axis in axes for dim in layout[axis])
 
 
-def axis_of(layout: Layout, kind: str | int) -> int | None:
+def axis_of(layout: Layout, kind: Any) -> int | None:
     """The array axis that holds the dimension ``kind``, None where there is none."""
     return next((i for i, axis in enumerate(layout) if any(dim.kind == kind for dim in axis)), None)
 
@@ -118,19 +122,20 @@ def grid_axis(layout: Layout, axis: int) -> int:
 def reshape(layout: Layout, shape: Sequence[int]) -> Layout:
     """The layout after a row-major reshape.
 
-    Raises:
-        LayoutError: the batch or a position axis would be split.
+    A position axis that is split becomes several, such as windows and the positions in them; then all position axes are
+    numbered anew. A batch of one image stays known where it has an axis of its own, or is merged with several others.
 
-    A batch of one image stays known where it has an axis of its own, or is merged with several others.
+    Raises:
+        LayoutError: the batch would be split, or an axis into parts that do not divide it.
     """
-    pending = dims(layout)
+    pending = [dim._replace(kind=(dim.kind,)) if dim.is_position else dim for dim in dims(layout)]
     keeps_one = len(shape) == len(layout)
     result: list[Axis] = []
     for axis, size in enumerate(shape):
         if size == 1:
             same = keeps_one and shape_of(layout)[axis] == 1
             one_image = pending[:1] if pending and pending[0] == Dim(BATCH, 1) else []
-            result.append(layout[axis] if same else tuple(one_image))
+            result.append(_placed(layout[axis]) if same else tuple(one_image))
             pending = pending[1:] if one_image else pending
             continue
         taken: list[Dim] = []
@@ -145,14 +150,47 @@ def reshape(layout: Layout, shape: Sequence[int]) -> Layout:
             if left % dim.size == 0:
                 taken.append(dim)
                 left //= dim.size
-            elif dim.size % left == 0 and dim.kind in (CHANNEL, COPY):
-                taken.append(Dim(dim.kind, left))
-                pending.insert(0, Dim(dim.kind, dim.size // left))
+            elif dim.size % left == 0 and dim.kind != BATCH:
+                kinds = [(*dim.kind, part) for part in (0, 1)] if isinstance(dim.kind, tuple) else [dim.kind] * 2
+                taken.append(Dim(kinds[0], left))
+                pending.insert(0, Dim(kinds[1], dim.size // left))
                 left = 1
             else:
                 raise LayoutError(f"the reshape splits the {_describe(dim)}")
         result.append(tuple(taken if len(taken) > 2 else [dim for dim in taken if dim != Dim(BATCH, 1)]))
-    return tuple(result)
+    places: list[Any] = [dim.kind for dim in position_dims(tuple(result))]
+    split = any(len(place) > 1 for place in places)
+    return renamed(tuple(result), {place: i if split else place[0] for i, place in enumerate(places)})
+
+
+def _placed(axis: Axis) -> Axis:
+    """Position axes by what they are parts of, as `reshape` splits them."""
+    return tuple(dim._replace(kind=(dim.kind,)) if dim.is_position else dim for dim in axis)
+
+
+def renamed(layout: Layout, kinds: Mapping[Any, Any]) -> Layout:
+    """The layout with other kinds in place of some."""
+    return tuple(tuple(dim._replace(kind=kinds.get(dim.kind, dim.kind)) for dim in axis) for axis in layout)
+
+
+def merged(layout: Layout, axis: int) -> tuple[Layout, tuple[int, ...]]:
+    """The layout with the position axes that share an array axis as one, and in which order it reads the grid's axes.
+
+    Args:
+        layout: of a value.
+        axis: of the array; it holds position axes alone.
+
+    Returns:
+        The layout, and the axes of the grid in the order in which the merged grid has them.
+    """
+    own = layout[axis]
+    one = Dim(own[0].kind, prod(dim.size for dim in own))
+    later = tuple((one,) if place == axis else each for place, each in enumerate(layout))
+    before = [dim.kind for dim in position_dims(layout)]
+    order = [
+        before.index(part.kind) for dim in position_dims(later) for part in (own if dim.kind == one.kind else (dim,))
+    ]
+    return later, tuple(order)
 
 
 def unify(layouts: Sequence[Layout]) -> Layout:
@@ -269,5 +307,5 @@ def channel_sum(array: jax.Array, layout: Layout) -> jax.Array:
     axes = tuple(i for i, dim in enumerate(flat) if dim.kind != BATCH and not dim.is_position)
     kept = [dim for i, dim in enumerate(flat) if i not in axes]
     summed = jnp.sum(jnp.reshape(array, [dim.size for dim in flat]), axes)
-    order = sorted(range(len(kept)), key=lambda i: kept[i].kind if kept[i].is_position else -1)
+    order = sorted(range(len(kept)), key=lambda i: _place(kept[i]) if kept[i].is_position else -1)
     return jnp.transpose(summed, order).reshape((batch(layout), *grid(layout)))

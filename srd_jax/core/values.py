@@ -1,4 +1,4 @@
-"""What the interpreter knows of a value that depends on the image: a map of PFVs, or a sum that is still open."""
+"""What the interpreter knows of a value that depends on the image: a map of PFVs, an open sum, or a coefficient."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from srd_jax.core.geometry import Copy, Regrid, Step, count_taps
 from srd_jax.core.layout import CHANNEL, COPY, Dim, Layout
 from srd_jax.core.taps import Tap
 
-__all__ = ["Linear", "Map", "Mix", "Sum", "Switches", "Term", "Value"]
+__all__ = ["Coefficient", "Linear", "Map", "Mix", "Sum", "Switches", "Term", "Value"]
 
 Linear = Callable[[jax.Array], jax.Array]
 """A linear, position-wise function from one array to another."""
@@ -34,6 +34,24 @@ class Map:
     node: int
     ref: int = -1
     pool: "Sum | None" = None
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A value that depends on the images and carries no relevance: it says how much of other values is taken.
+
+    Attention weights, gates and what the user holds fixed are coefficients. What multiplies a map is held fixed, and the
+    product is linear in the map.
+
+    Attributes:
+        array: the value.
+        layout: what its axes mean; query and key positions of one map are two axes of positions.
+        ref: identifier of the value in the traced program.
+    """
+
+    array: jax.Array
+    layout: Layout
+    ref: int = -1
 
 
 @dataclass(frozen=True)

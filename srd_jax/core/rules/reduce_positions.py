@@ -1,6 +1,7 @@
 """Reading whole position axes at once, as global pools and flattened dense layers do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import jax
 
@@ -35,7 +36,7 @@ def reduce_positions(
     return step, gather, gathered
 
 
-def at_position(x: jax.Array, layout: Layout, kinds: set[str | int], tap: Tap) -> jax.Array:
+def at_position(x: jax.Array, layout: Layout, kinds: Collection[Any], tap: Tap) -> jax.Array:
     """An array at one position along the dimensions ``kinds``, taps counting row-major in grid order."""
     flat = lay.dims(layout)
     places = [
