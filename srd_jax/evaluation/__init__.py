@@ -1,13 +1,27 @@
 """Experiments: what is measured on many images with one report each, and what explanations cost.
 
 `ablation`, `patterns` and `pointing` measure and report, on a model and batches of images (`srd_jax.batch`); `photos`
-explains photos, `speed` and `calls` time, `cost` counts. Photos need no extra; data sets need ``data``.
+explains photos, `speed` and `calls` time, `cost` counts. `manipulation` attacks maps, `manipulation_runs` those of many
+photos, and `manipulability` reports how far they gave way. Photos need no extra; data sets need ``data``, attacks
+``attack``.
 """
 
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["ablation", "calls", "cost", "patterns", "photos", "pointing", "report", "speed"]
+__all__ = [
+    "ablation",
+    "calls",
+    "cost",
+    "manipulability",
+    "manipulation",
+    "manipulation_runs",
+    "patterns",
+    "photos",
+    "pointing",
+    "report",
+    "speed",
+]
 
 
 def __getattr__(name: str) -> ModuleType:
