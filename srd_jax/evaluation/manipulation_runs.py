@@ -20,7 +20,7 @@ from srd_jax.batch import check_logits, filled
 from srd_jax.data.recipe import RUN, differences, encoded, parsed
 from srd_jax.errors import DataError, SRDError
 from srd_jax.evaluation.manipulation import Attack, Attacker, Changed, Problem, attacker
-from srd_jax.files import read_regular, replacing, slug
+from srd_jax.files import check_folder, read_regular, replacing, slug
 from srd_jax.models import sample_photo
 
 if TYPE_CHECKING:
@@ -104,9 +104,13 @@ def attack_all(
     """
     begun = _begun(out, run, resume=resume)
     attackers = {name: attacker(net, name, options=options, attack=attack) for name in methods}
-    goal_images = None if towards == "frame" else _following(net, images)
-    photos = _Photos(images, predicted(net, images, batch), goal_images,
-                     None if goal_images is None else predicted(net, goal_images, batch), batch)  # fmt: skip
+    others = None if towards == "frame" else _following(net, images)
+    photos = _Photos(
+        images,
+        predicted(net, images, batch),
+        None if others is None else (others, predicted(net, others, batch)),
+        batch,
+    )
     places = [(name, number) for name in methods for number in range(photos.batches)]
     done = {
         place: found
@@ -150,8 +154,10 @@ def _begun(out: Path, run: Mapping[str, Any], *, resume: bool) -> bool:
     Raises:
         SRDError: it may not go on, or there is another run, or something else.
     """
+    check_folder(out)
     if not (out / RUN).exists():
-        if out.exists() and any(out.iterdir()):
+        # what a kill leaves of a file is no obstacle
+        if out.exists() and not all(file.suffix == ".part" for file in out.iterdir()):
             raise SRDError(f"{out} holds other files than attacks: choose another folder")
         return False
     if not resume:
@@ -167,16 +173,16 @@ def _begun(out: Path, run: Mapping[str, Any], *, resume: bool) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Photos:
-    """All photos, those whose maps are the goals, and what the model sees in them."""
+    """All photos with the classes seen in them, and the same of those whose maps are the targets, None for a frame."""
 
     images: UInt8[np.ndarray, "n h w 3"]
     classes: Int[np.ndarray, " n"]
-    goal_images: UInt8[np.ndarray, "n h w 3"] | None
-    goal_classes: Int[np.ndarray, " n"] | None
+    others: tuple[UInt8[np.ndarray, "n h w 3"], Int[np.ndarray, " n"]] | None
     batch: int
 
     @property
     def batches(self) -> int:
+        """How many there are."""
         return -(-len(self.images) // self.batch)
 
     def at(self, number: int) -> slice:
@@ -185,12 +191,14 @@ class _Photos:
 
     def problem(self, attacker: Attacker, number: int) -> Problem:
         """What is asked for a batch, filled up."""
-        images, classes = (filled(each[self.at(number)], self.batch) for each in (self.images, self.classes))
-        if self.goal_images is None or self.goal_classes is None:
+        images, classes = self._filled(number, self.images, self.classes)
+        if self.others is None:
             maps, _ = attacker.explain(images, classes)
             return attacker.problem(images, classes, np.broadcast_to(_frame(*maps.shape[1:]), maps.shape))
-        others = (filled(each[self.at(number)], self.batch) for each in (self.goal_images, self.goal_classes))
-        return attacker.problem(images, classes, attacker.explain(*others)[0])
+        return attacker.problem(images, classes, attacker.explain(*self._filled(number, *self.others))[0])
+
+    def _filled(self, number: int, *arrays: np.ndarray) -> list[np.ndarray]:
+        return [filled(array[self.at(number)], self.batch) for array in arrays]
 
 
 def _following(net: "Network", images: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 3"]:
