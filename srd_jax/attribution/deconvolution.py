@@ -40,10 +40,10 @@ def deconvolution(
     return by_relu(_change, f, reduce=reduce, channel_axis=channel_axis)
 
 
-def _change(program: Program) -> Instead:
-    return at_relus(program, "deconvolution", _pull_back)
+def _change(program: Program, sharpness: Array | None = None) -> Instead:
+    return at_relus(program, "deconvolution", _pull_back, sharpness)
 
 
-def _pull_back(x: Array, gradient: Array) -> Array:
-    del x
+def _pull_back(slope: Array, gradient: Array) -> Array:
+    del slope
     return jnp.maximum(gradient, 0)

@@ -40,9 +40,9 @@ def guided_backprop(
     return by_relu(_change, f, reduce=reduce, channel_axis=channel_axis)
 
 
-def _change(program: Program) -> Instead:
-    return at_relus(program, "guided backpropagation", _pull_back)
+def _change(program: Program, sharpness: Array | None = None) -> Instead:
+    return at_relus(program, "guided backpropagation", _pull_back, sharpness)
 
 
-def _pull_back(x: Array, gradient: Array) -> Array:
-    return jnp.where(x > 0, jnp.maximum(gradient, 0), 0)
+def _pull_back(slope: Array, gradient: Array) -> Array:
+    return slope * jnp.maximum(gradient, 0)

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 import srd_jax
 from srd_jax.errors import SRDError
 
-from . import ablate, apop, batch, bench, erf, evaluate, explain, pointing, tables, train
+from . import ablate, apop, attack, batch, bench, erf, evaluate, explain, pointing, tables, train
 from .terminal import one_line
 
 __all__ = ["app", "main"]
@@ -89,6 +89,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("ablate")(ablate.ablate)
 app.command("apop")(apop.apop)
 app.command("pointing")(pointing.pointing)
+app.command("attack")(attack.attack)
 app.command("batch")(batch.batch)
 app.command("bench")(bench.bench)
 app.command("train")(train.train)

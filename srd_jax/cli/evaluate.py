@@ -12,7 +12,6 @@ from srd_jax.files import check_folder
 
 from .extras import needing
 from .findings import checked, tell, tell_unreadable, what_is_left_out
-from .labelled import check_classes, only_first
 from .options import (
     DEFAULT_MODEL,
     MOST_AT_ONCE,
@@ -135,6 +134,7 @@ def evaluate(
 
     from .caching import keep_programs  # noqa: PLC0415
     from .inputs import load_model, outline, weights_label  # noqa: PLC0415
+    from .labelled import only_first  # noqa: PLC0415
     from .methods import chosen, given  # noqa: PLC0415
     from .reports import show_report  # noqa: PLC0415
 
@@ -231,6 +231,8 @@ def _mosaics(
     """Mosaics of photos that the model is sure of, how it is to see them, and what they are in words."""
     from srd_jax.evaluation import grids  # noqa: PLC0415
 
+    from .labelled import check_classes  # noqa: PLC0415
+
     if images.labels is None:
         raise TargetError(f"{images.name} has no labels, and mosaics need photos that the model names rightly")
     check_classes(net, images.name, images.labels)
@@ -249,6 +251,8 @@ def _target(net: "Network", images: "Images", target: str | None) -> str:
         TargetError: labels are asked for, and there are none.
         DataError: the images have other classes than the model.
     """
+    from .labelled import check_classes  # noqa: PLC0415
+
     if target == "label" and images.labels is None:
         raise TargetError(f"{images.name} has no labels: leave out --target, or give top1")
     if target == "top1" or images.labels is None:

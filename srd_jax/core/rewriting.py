@@ -12,7 +12,7 @@ from jaxtyping import Array
 from srd_jax.core.evaluate import evaluate
 from srd_jax.core.tracing import Constant, Equation, Operand, Program, Ref, body, trace
 
-__all__ = ["Instead", "Rectifier", "Rewritten", "relus", "started"]
+__all__ = ["Instead", "Rectifier", "Rewritten", "in_place_of_relus", "relus", "started"]
 
 Instead = Mapping[Ref, Callable[..., list[Any]]]
 """By the first result of a step, what to run in its place: operands to a list of results."""
@@ -72,6 +72,20 @@ def relus(program: Program) -> dict[Ref, Rectifier]:
             if rectifier is not None:
                 found[equation.results[0]] = rectifier
     return found
+
+
+def in_place_of_relus(program: Program, activation: Callable[[Array, float | None], Array]) -> Instead:
+    """Another activation wherever a program has a ReLU: ``(x, cap) -> y``, of any shape that x broadcasts to."""
+    results = {equation.results[0]: equation.out_shapes[0] for equation in program.equations}
+
+    def instead(ref: Ref, rectifier: Rectifier) -> Callable[..., list[Array]]:
+        def step(*operands: Array) -> list[Array]:
+            y = activation(operands[rectifier.place], rectifier.cap)
+            return [jnp.broadcast_to(y, results[ref].shape).astype(results[ref].dtype)]
+
+        return step
+
+    return {ref: instead(ref, rectifier) for ref, rectifier in relus(program).items()}
 
 
 def _rectifier(equation: Equation, makers: Mapping[Ref, Equation]) -> Rectifier | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from srd_jax.drawing.pictures import robust_limit, smoothed
 
-__all__ = ["draw_by_depth", "draw_contact_sheet", "draw_costs", "draw_growth", "headline"]
+__all__ = ["draw_before_and_after", "draw_by_depth", "draw_contact_sheet", "draw_costs", "draw_growth", "headline"]
 
 _INK, _GREY = "#1a1a1a", "#606060"
 _BLUE, _RED = "#2166ac", "#b2182b"
@@ -124,6 +124,47 @@ def draw_contact_sheet(
             spine.set_color("#c0c0c0")
     bar = figure.colorbar(ScalarMappable(scale, "RdBu_r"), ax=panels[:, -1], fraction=0.08, shrink=0.8)
     bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]], fontsize=7)
+    return figure
+
+
+def draw_before_and_after(
+    rows: Mapping[str, Sequence[Sequence[Shaped[np.ndarray, "H W ..."]]]],
+    *,
+    captions: Sequence[str],
+    headings: Sequence[str],
+    title: str,
+    details: Sequence[str] = (),
+) -> Figure:
+    """Photos and maps in rows, several for each method; of maps the magnitudes, `smoothed`, each in its own scale.
+
+    Args:
+        rows: by method, one row for each caption: photos (H, W, 3) uint8 and maps (H, W).
+        captions: what the rows of a method are called, mostly the class.
+        headings: of the columns.
+        title: of the picture.
+        details: lines under the title.
+    """
+    labels = [(method, caption) for method in rows for caption in captions]
+    size = (1.5 * len(headings) + 0.5, 1.42 * len(labels) + 0.7 + 0.21 * len(details))
+    figure = Figure(figsize=size, layout="constrained")
+    headline(figure, title, details)
+    panels = figure.subplots(len(labels), len(headings), squeeze=False)
+    each = [row for of_method in rows.values() for row in of_method]
+    for place, ((method, caption), row) in enumerate(zip(labels, each, strict=True)):
+        for axes, shown in zip(panels[place], row, strict=True):
+            if shown.ndim == 3:
+                axes.imshow(shown, interpolation="nearest")
+            else:
+                sizes = smoothed(np.abs(shown))
+                axes.imshow(sizes, cmap="Reds", vmin=0, vmax=robust_limit(sizes), interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for spine in axes.spines.values():
+                spine.set_color("#c0c0c0")
+        short = caption if len(caption) <= 18 else caption[:17] + "…"
+        panels[place, 0].set_ylabel(f"{method}\n{short}", fontsize=7, parse_math=False)
+    for axes, heading in zip(panels[0], headings, strict=True):
+        axes.set_title(heading, fontsize=8, color=_INK, parse_math=False)
     return figure
 
 

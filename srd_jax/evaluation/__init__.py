@@ -1,8 +1,10 @@
 """Experiments: what is measured on many images with one report each, and what explanations cost.
 
-`ablation`, `patterns` and `pointing` measure and report, on a model and batches of images (`srd_jax.batch`);
-`measuring`, `stores` and `comparing` are a comparison of methods that survives a kill, `grids` its mosaics; `photos`
-explains photos, `speed` and `calls` time, `cost` counts. Photos need no extra; data sets need ``data``.
+`ablation`, `patterns` and `pointing` measure and report, on a model and batches of images (`srd_jax.batch`).
+`measuring`, `stores` and `comparing` are a comparison of methods that survives a kill, `grids` its mosaics and
+`planted` a task whose answer is known. `manipulation` attacks maps, `manipulation_runs` those of many photos, and
+`manipulability` reports how far they gave way. `photos` explains photos, `speed` and `calls` time, `cost` counts.
+Photos need no extra; data sets and comparisons need ``data``, attacks ``attack``.
 """
 
 from importlib import import_module
@@ -14,9 +16,13 @@ __all__ = [
     "comparing",
     "cost",
     "grids",
+    "manipulability",
+    "manipulation",
+    "manipulation_runs",
     "measuring",
     "patterns",
     "photos",
+    "planted",
     "pointing",
     "report",
     "speed",

@@ -185,6 +185,8 @@ class Layerwise(Neurons):
         layout = self.layouts[step.results[0]]
         maker = self._makers.get(operand)
         shape, along = jnp.shape(self.values[operand]), range(len(layout))
+        if not shape:
+            return True
         if maker is not None and maker.primitive is jp.broadcast_in_dim_p and maker.shapes[0] is not None:
             shape, along = maker.shapes[0].shape, maker.params["broadcast_dimensions"]
         varying = [axis for n, axis in zip(shape, along, strict=True) if n > 1]

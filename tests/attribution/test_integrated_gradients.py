@@ -28,3 +28,9 @@ def test_one_step_is_the_gradient_half_way():
     np.testing.assert_allclose(heat, IMAGES * half, atol=1e-6)
     with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
         integrated_gradients(network, steps=0)
+
+
+def test_points_side_by_side_are_points_one_after_the_other():
+    together, apart = (integrated_gradients(network, steps=5, together=each) for each in (True, False))
+    targets = jnp.array([[1, 2], [0, 4]])
+    np.testing.assert_allclose(together(WEIGHTS, IMAGES, targets), apart(WEIGHTS, IMAGES, targets), atol=1e-6)

@@ -93,6 +93,17 @@ def test_a_scale_of_its_own_is_merged_into_the_kernel():
         np.testing.assert_allclose(got, expected, atol=2e-5 * float(jnp.abs(expected).max()), err_msg=name)
 
 
+def test_a_learned_scale_is_merged_like_a_constant():
+    def scaled(variables, x):
+        kernels, scale = variables
+        return jax.nn.relu(scale * conv(x, kernels[0])).mean((1, 2)) @ kernels[2]
+
+    for name in ("lrp_zplus", "lrp_epsilon_alpha2_beta1"):
+        got = METHODS[name](scaled)((KERNELS, jnp.float32(1.7)), IMAGES, 1)
+        expected = METHODS[name](lambda kernels, x: scaled((kernels, 1.7), x))(KERNELS, IMAGES, 1)
+        np.testing.assert_allclose(got, expected, atol=2e-5 * float(jnp.abs(expected).max()), err_msg=name)
+
+
 def test_steps_without_a_rule_are_refused():
     def gated(kernels, x):
         x = conv(x, kernels[0])
