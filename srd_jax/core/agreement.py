@@ -21,8 +21,8 @@ __all__ = ["agreeing", "on_own_axis", "same_places"]
 def on_own_axis(value: Value, axis: int) -> Value:
     """A value whose positions along an array axis are one axis of its grid, where several axes share it.
 
-    Repeats along the axis, as in an upsampling, and channels, as in a pixel shuffle, become positions of their own, each
-    of which reads the one PFV that it came from.
+    Repeats along the axis, as in an upsampling, and channels, as in a pixel shuffle, become positions of their own,
+    each of which reads the one PFV that it came from.
 
     Args:
         value: a map or an open sum.

@@ -14,7 +14,7 @@ from srd_jax.core.head import Head
 from srd_jax.core.interpretation import Interpretation, Node
 from srd_jax.core.squash import squash_of
 from srd_jax.core.tracing import Ref, downstream
-from srd_jax.core.values import Map, Sum
+from srd_jax.core.values import Coefficient, Map, Sum
 
 __all__ = ["build_flow", "layer_refs"]
 
@@ -31,7 +31,8 @@ def build_flow(interpretation: Interpretation) -> Flow:
     layers = _layers(list(nodes.values()), edges)
     head = _head(interpretation, {old: order[new] for old, new in place.items()})
     live = tuple(_known(node.live) for node in nodes.values())
-    return Flow(layers, edges if interpretation.recursion else (), head, live)
+    apart = tuple(None if node.tokens is None else tuple(node.tokens.ravel().tolist()) for node in nodes.values())
+    return Flow(layers, edges if interpretation.recursion else (), head, live, apart if any(apart) else ())
 
 
 def layer_refs(interpretation: Interpretation) -> tuple[Ref, ...]:
@@ -106,13 +107,14 @@ def _head(interpretation: Interpretation, number: Mapping[int, int]) -> Head:
     program, values = interpretation.program, interpretation.values
     refs = tuple(source.ref for source in interpretation.encoder)
     own = tuple(source.node for source in interpretation.encoder)
-    equations = downstream(program.equations, refs, program.output)
+    held = {ref for ref, value in values.items() if isinstance(value, Coefficient)}
+    equations = downstream(program.equations, refs, program.output, held)
     made = {ref for equation in equations for ref in equation.results} | set(refs)
     read = {operand for equation in equations for operand in equation.operands if isinstance(operand, int)}
     if isinstance(program.output, int):
         read.add(program.output)
     others = sorted(read - made)
-    fixed = tuple(ref for ref in others if isinstance(values[ref], Map | Sum))
+    fixed = tuple(ref for ref in others if isinstance(values[ref], Map | Sum | Coefficient))
     weights = tuple(ref for ref in others if ref not in fixed)
     return Head(
         logits=interpretation.logits.array,

@@ -25,13 +25,15 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from srd_jax.core import layout as lay
+from srd_jax.core.all_to_all import at_taps
+from srd_jax.core.all_to_all import measured as measured_in_pairs
 from srd_jax.core.layout import BATCH, CHANNEL, Dim, Layout
 from srd_jax.core.meshes import transposed
-from srd_jax.core.paths import Group
+from srd_jax.core.paths import Group, Meeting
 from srd_jax.core.taps import Tap, divided, over_taps
 from srd_jax.core.values import Term
 
-__all__ = ["group_norms", "products", "scale_of"]
+__all__ = ["group_norms", "meeting_norms", "products", "scale_of"]
 
 _OFFSETS = 4
 """Up to how many offsets of a max pool are summed in one pass: those of a 2 x 2 window. More are quicker in turn."""
@@ -82,6 +84,9 @@ def scale_of(size: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def _measured(term: Term, x: Array, layout: Layout, *, norms: bool) -> tuple[Array, Array | None]:
+    in_pairs = measured_in_pairs(term, x, norms=norms)
+    if in_pairs is not None:
+        return in_pairs
     if term.switches is not None and not norms and not term.after_mix:
         return _pulled_back(term, x, layout), None
     if _cheaper_at_source(term, layout, norms=norms):
@@ -141,6 +146,40 @@ def group_norms(
         wide = largest.reshape((-1, *[1] * len(lay.grid(layout))))
         norms.update(zip(places, found * wide, strict=True))
     return [norms[place] for place in range(len(groups))]
+
+
+def meeting_norms(
+    terms: Sequence[Term], meeting: Meeting, dtype: Any, layout: Layout
+) -> list[tuple[tuple[int, int], Float[Array, "n ..."]]]:
+    """||vhat|| of what contributes beside a step from all positions, together with what that brings from the same PFV.
+
+    Args:
+        terms: of the sum.
+        meeting: which contributions these are.
+        dtype: to add up in.
+        layout: of the sum.
+
+    Returns:
+        For each of its taps, the norms at the positions where they meet.
+    """
+    numbers = sorted({meeting.wide, *(number for number, _ in meeting.places)})
+    scaled = {number: _normalised(terms[number], dtype) for number in numbers}
+    largest = reduce(jnp.maximum, (scale for _, scale in scaled.values()))
+    shares = {number: lay.per_image(scale / largest, layout) for number, (_, scale) in scaled.items()}
+    each = {number: _contributions(term, summed=False) for number, (term, _) in scaled.items()}
+    wide = largest.reshape((-1, *[1] * len(lay.grid(layout))))
+    vhats = {
+        (number, tap): each[number](*divided(tap, terms[number].taps // terms[number].pool_taps)) * shares[number]
+        for number, tap in meeting.places
+    }
+    found = []
+    for own, place in meeting.places.items():
+        total = at_taps(scaled[meeting.wide][0], place).astype(dtype) * shares[meeting.wide]
+        for other, its in meeting.places.items():
+            mask = ((its == place) & (place >= 0)).astype(dtype)[None]
+            total = total + vhats[other].astype(dtype) * lay.per_pfv(jnp.asarray(mask), layout)
+        found.append((own, _safe_sqrt(lay.channel_sum(total * total, layout)) * wide))
+    return found
 
 
 def _contributions(term: Term, *, summed: bool) -> Callable[[Tap, Tap], Array]:

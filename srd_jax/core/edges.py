@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from srd_jax.core.geometry import ReducePositions, Step, Window, count_taps
+from srd_jax.core.geometry import Copy, ReducePositions, Regrid, Step, Window, count_taps
 from srd_jax.core.meshes import transposed
 from srd_jax.errors import ShapeError
 
@@ -89,6 +89,9 @@ def _weigh(steps: Sequence[Step], ratios: Array | np.ndarray, maps: Array | np.n
         return _weigh(rest, ratios, step.select(maps, 0))
     ratios = ratios.reshape((step.taps, count_taps(rest), *ratios.shape[1:]))
     if isinstance(step, ReducePositions):
+        pairs = _Pairs.of(step, rest)
+        if pairs is not None:
+            return pairs.weigh(ratios, maps)
         return jnp.sum(jax.vmap(partial(_weigh, rest))(ratios, step.spread(maps)), 0)
     return reduce(add, (_weigh(rest, ratio, read) for ratio, read in zip(ratios, step.each(maps), strict=True)))
 
@@ -104,10 +107,65 @@ def _weigh_back(steps: Sequence[Step], ratios: Any, maps: Any, grid: tuple[int, 
         return transposed(partial(step.select, tap=0), shape, _weigh_back(rest, ratios, maps, later))
     ratios = ratios.reshape((step.taps, count_taps(rest), *ratios.shape[1:]))
     if isinstance(step, ReducePositions):
+        pairs = _Pairs.of(step, rest)
+        if pairs is not None:
+            return pairs.weigh_back(ratios, maps, shape)
         return transposed(step.spread, shape, jax.vmap(lambda r: _weigh_back(rest, r, maps, later))(ratios))
     if rest:
         return step.back(jnp.stack([_weigh_back(rest, ratio, maps, later) for ratio in ratios]), grid)
     return step.back(ratios[:, 0], grid, maps)
+
+
+_product = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Steps from all positions to all others: ratios of pairs, whose sums are matrix products.
+
+    Attributes:
+        step: what is read.
+        copy: where it goes.
+        after: how the later positions are numbered then.
+    """
+
+    step: ReducePositions
+    copy: Copy
+    after: tuple[Regrid, ...]
+
+    @classmethod
+    def of(cls, step: ReducePositions, rest: Sequence[Step]) -> "_Pairs | None":
+        """The pairs of composed steps, None where they are others."""
+        if not rest or not isinstance(rest[0], Copy):
+            return None
+        after = tuple(each for each in rest[1:] if isinstance(each, Regrid))
+        return cls(step, rest[0], after) if len(after) == len(rest) - 1 else None
+
+    def _before(self, x: Any) -> Any:
+        """``(..., *grid)`` with positions as they are before they are numbered anew."""
+        grids = [self.copy.grid]
+        for step in self.after:
+            grids.append(step.grid)
+        for step, grid in zip(reversed(self.after), reversed(grids[:-1]), strict=True):
+            x = transposed(partial(step.select, tap=0), (*x.shape[: x.ndim - len(step.grid)], *grid), x)
+        return x
+
+    def _letters(self) -> tuple[str, str]:
+        later = "abcdefgh"[: len(self.copy.grid)]
+        return later, "".join(each for axis, each in enumerate(later) if axis not in self.copy.new)
+
+    def weigh(self, ratios: Any, maps: Any) -> Any:
+        later, kept = self._letters()
+        pairs = self._before(ratios[:, 0, :, 0])
+        total = _product(f"tnp{kept},tn{later}->np{later}", self.step.spread(maps), pairs)
+        for step in self.after:
+            total = step.select(total, 0)
+        return total
+
+    def weigh_back(self, ratios: Any, maps: Any, shape: tuple[int, ...]) -> Any:
+        later, kept = self._letters()
+        back = _product(f"tn{later},np{later}->tnp{kept}", self._before(ratios[:, 0, :, 0]), self._before(maps))
+        return transposed(self.step.spread, shape, back)
 
 
 def enlarge(maps: Float[Array, "n p ..."], grid: tuple[int, ...]) -> Float[Array, "n p ..."]:

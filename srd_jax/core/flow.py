@@ -1,7 +1,7 @@
 """The flow of relevance through a network: sharing ratios between PFV maps, and what can be read from them."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from math import prod
@@ -61,7 +61,7 @@ class Account(NamedTuple):
     difference: Float[Array, "n ..."]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["edges", "head"], meta_fields=["layers", "live"])
+@partial(jax.tree_util.register_dataclass, data_fields=["edges", "head"], meta_fields=["layers", "live", "apart"])
 @dataclass(frozen=True)
 class Flow:
     """Sharing ratios of a batch of images, from the pixels to the encoder's output.
@@ -76,12 +76,15 @@ class Flow:
         head: from the encoder's output to the logits.
         live: for each layer, which positions a pixel reaches (row-major), None for all of them. The others, such as
             windows that lie in padding, are constant.
+        apart: for each layer, which positions are of no part of the image, as class tokens are; None for none of them.
+            Empty where no layer has any.
     """
 
     layers: tuple[Layer, ...]
     edges: tuple[Edge, ...]
     head: Head | HeadTable
     live: tuple[tuple[bool, ...] | None, ...]
+    apart: tuple[tuple[bool, ...] | None, ...] = ()
 
     def __repr__(self) -> str:
         """A line that says what it is of."""
@@ -112,7 +115,7 @@ class Flow:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as it is saved: the head as the relevance of every class, without the function."""
-        return Flow, (self.layers, self.edges, _tabulated(self.head), self.live)
+        return Flow, (self.layers, self.edges, _tabulated(self.head), self.live, self.apart)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a .safetensors file: sharing ratios, logits, and the relevance of every class at the head.
@@ -249,14 +252,17 @@ class Flow:
                 back = edge.transpose(encoder[edge.target])
                 encoder[edge.source] = encoder[edge.source] + back if edge.source in encoder else back
         encoder = {index: r for index, r in encoder.items() if prod(self.layers[index].grid) > 1 or index == 0}
-        masks = {index: self._contributors(index) for index in encoder}
-        count = sum(mask.sum() for mask in masks.values())
-        total = reduce(add, [jnp.sum(r, tuple(range(2, r.ndim))) for r in encoder.values()])
-        mean = total / count
-        return {
-            index: r - mean.reshape((*mean.shape, *[1] * (r.ndim - 2))) * masks[index].astype(r.dtype)
-            for index, r in encoder.items()
-        }
+        for tokens in (False, True):
+            masks = {index: self._contributors(index) * (self._tokens(index) == tokens) for index in encoder}
+            count = sum(mask.sum() for mask in masks.values())
+            if count:
+                encoder = _less_mean(encoder, {index: mask / count for index, mask in masks.items()})
+        return encoder
+
+    def _tokens(self, index: int) -> np.ndarray:
+        """Which positions of a layer are of no part of the image, as class tokens are: (*grid) bool."""
+        grid, apart = self.layers[index].grid, self.apart[index] if self.apart else None
+        return np.zeros(grid, bool) if apart is None else np.asarray(apart, bool).reshape(grid)
 
     def _contributors(self, index: int) -> np.ndarray:
         """1 at every position of a layer that takes part in the account, else 0: (*grid)."""
@@ -283,6 +289,16 @@ class Flow:
                 ahead = edge.apply(maps[edge.source])
                 maps[edge.target] = ahead + maps[edge.target] if edge.target in maps else ahead
         return maps[index]
+
+
+def _less_mean(maps: Mapping[int, Array], parts: Mapping[int, np.ndarray]) -> dict[int, Array]:
+    """Maps (N, P, *grid) less what they hold together at some positions, which are given their parts of it."""
+    wheres = {index: (part > 0).astype(maps[index].dtype) for index, part in parts.items()}
+    total = reduce(add, [jnp.sum(r * wheres[index], tuple(range(2, r.ndim))) for index, r in maps.items()])
+    return {
+        index: r - total.reshape((*total.shape, *[1] * (r.ndim - 2))) * parts[index].astype(r.dtype)
+        for index, r in maps.items()
+    }
 
 
 @jax.jit

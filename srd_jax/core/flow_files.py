@@ -55,6 +55,7 @@ def save(flow: Any, path: Path) -> None:
         "head": {"rule": head.rule, "bias": head.bias, "nodes": head.nodes, "grids": head.grids},
         "squash": asdict(head.squash),
         "live": flow.live,
+        "apart": flow.apart,
     }
     content = safetensors.numpy.save({k: np.asarray(v) for k, v in arrays.items()}, {"flow": json.dumps(about)})
     with replacing(path) as file:
@@ -102,11 +103,17 @@ def _made(
     _hold(maps.shape == (*logits.shape, sum(map(prod, own.values()))) and logits.shape[0] > 0)
     edges = tuple(_edge(each, arrays.get(f"ratios.{i}"), layers, len(logits)) for i, each in enumerate(about["edges"]))
     _hold([edge.target for edge in edges] == sorted(edge.target for edge in edges))
-    live = tuple(None if each is None else tuple(map(bool, each)) for each in about["live"])
-    _hold(all(mask is None or len(mask) == prod(each.grid) for mask, each in zip(live, layers, strict=True)))
+    live = _masks(about["live"], layers)
+    apart = _masks(about["apart"], layers) if about.get("apart") else ()
     squash = Squash(str(about["squash"]["step"]), str(about["squash"]["where"]))  # type: ignore[arg-type]
     table = HeadTable(jnp.asarray(logits), jnp.asarray(maps), head["rule"], head["bias"], nodes, grids, squash)
-    return flow(tuple(layers), edges, table, live)
+    return flow(tuple(layers), edges, table, live, apart)
+
+
+def _masks(about: Any, layers: Sequence[Any]) -> tuple[tuple[bool, ...] | None, ...]:
+    masks = tuple(None if each is None else tuple(map(bool, each)) for each in about)
+    _hold(all(mask is None or len(mask) == prod(each.grid) for mask, each in zip(masks, layers, strict=True)))
+    return masks
 
 
 def _edge(about: Mapping[str, Any], ratios: np.ndarray | None, layers: Sequence[Any], images: int) -> Edge:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from srd_jax.core.geometry import Regrid, Step, reads
 from srd_jax.core.head import HeadRule
 from srd_jax.core.sharing import Bias, Relevance
 from srd_jax.core.tracing import Program, Ref
-from srd_jax.core.values import Map, Sum, Term, Value
+from srd_jax.core.values import Coefficient, Map, Sum, Term, Value
 
 __all__ = ["Interpretation", "Node", "Source"]
 
@@ -47,6 +48,7 @@ class Node:
         edges: sharing ratios from these; none where nothing needs them, as behind the encoder's output.
         live: which positions a pixel reaches, (*grid) bool; None for all of them.
         is_mean: whether it only pools the maps that it is made of.
+        tokens: which positions are of no part of the image, as class tokens are, (*grid) bool; None for none of them.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Node:
     edges: tuple[Edge, ...] = ()
     live: np.ndarray | None = None
     is_mean: bool = False
+    tokens: np.ndarray | None = None
 
     @property
     def is_single(self) -> bool:
@@ -101,30 +104,34 @@ class Interpretation:
 
     def read_by_head(self, node: int) -> np.ndarray:
         """Which positions of one of the encoder's maps the head reads, factors that are held included."""
-        read = np.zeros(self.nodes[node].grid, bool)
+        _, positions, passed = _start(self.nodes, self.logits, self.head)
+        read = positions[node].copy()
         starts = {source.ref for source in self.encoder if source.node == node}
-        before = set(self.upstream)
-        behind = [each.sources for index, each in enumerate(self.nodes) if index not in before]
-        for sources in (sources_of(self.nodes, self.logits), *behind):
-            for source in sources:
-                if source.ref in starts:
-                    places = reads(source.steps, read.shape)
-                    read.flat[np.unique(places[places > 0]) - 1] = True
-        return read if read.any() else np.ones_like(read)
+        aside = [
+            source
+            for index, each in enumerate(self.nodes)
+            if index not in passed and index not in set(self.upstream)
+            for source in each.sources
+            if source.ref in starts
+        ]
+        for source in aside:
+            places = reads(source.steps, self.nodes[node].grid)
+            read[np.unique(places[places > 0]) - 1] = True
+        return (read if read.any() else np.ones_like(read)).reshape(self.nodes[node].grid)
 
     @property
     def arrays(self) -> dict[Ref, Any]:
         """Every value on the images, as an array."""
-        return {ref: x.array if isinstance(x, Map | Sum) else x for ref, x in self.values.items()}
+        return {ref: x.array if isinstance(x, Map | Sum | Coefficient) else x for ref, x in self.values.items()}
 
     @property
     def layouts(self) -> dict[Ref, lay.Layout]:
         """What the axes of the values that depend on the images mean."""
-        return {ref: x.layout for ref, x in self.values.items() if isinstance(x, Map | Sum)}
+        return {ref: x.layout for ref, x in self.values.items() if isinstance(x, Map | Sum | Coefficient)}
 
     def array(self, ref: Ref) -> jax.Array:
         """A value that depends on the images, as an array."""
-        value: Map | Sum = self.values[ref]
+        value: Map | Sum | Coefficient = self.values[ref]
         return value.array
 
 
@@ -143,18 +150,42 @@ def sources_of(nodes: Sequence[Node], value: Value) -> tuple[Source, ...]:
 
 
 def encoder_of(nodes: Sequence[Node], logits: Value, head: HeadRule) -> tuple[Source, ...]:
-    """The last values with more than one position, or for ``head="sharing"`` the last of all but means."""
+    """The last values of which the logits read more than one position, or for ``head="sharing"`` the last but means."""
+    return _start(nodes, logits, head)[0]
+
+
+def _start(
+    nodes: Sequence[Node], logits: Value, head: HeadRule
+) -> tuple[tuple[Source, ...], dict[int, np.ndarray], set[int]]:
+    """Where relevance starts: values, which positions of their maps the logits read, and the maps behind them.
+
+    From the logits backwards, position by position: a class token that is read alone leads to all that it attended to.
+    """
     found: dict[Ref, Source] = {}
-    pending = list(sources_of(nodes, logits))
-    while pending:
-        source = pending.pop(0)
-        node = nodes[source.node]
-        passed = node.is_mean or head != "sharing"
-        if node.is_single and node.sources and passed:
-            pending += node.sources
+    read: dict[int, np.ndarray] = {}
+    readers: dict[int, list[Source]] = {}
+    passed: set[int] = set()
+
+    def look(sources: Sequence[Source], positions: np.ndarray | None) -> None:
+        for source in sources:
+            places = reads(source.steps, nodes[source.node].grid)
+            places = places.reshape((len(places), -1))
+            places = places if positions is None else places[:, positions]
+            mask = read.setdefault(source.node, np.zeros(prod(nodes[source.node].grid), bool))
+            mask[np.unique(places[places > 0]) - 1] = True
+            readers.setdefault(source.node, []).append(source)
+
+    look(sources_of(nodes, logits), None)
+    while readers:
+        index = max(readers)
+        node, sources = nodes[index], readers.pop(index)
+        if read[index].sum() <= 1 and node.sources and (node.is_mean or head != "sharing"):
+            passed.add(index)
+            look(node.sources, read[index])
         else:
-            found.setdefault(source.ref, source)
-    return tuple(found.values())
+            for source in sources:
+                found.setdefault(source.ref, source)
+    return tuple(found.values()), read, passed
 
 
 def upstream(nodes: Sequence[Node], tops: Collection[int]) -> tuple[int, ...]:

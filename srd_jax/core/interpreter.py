@@ -13,6 +13,7 @@ from jax.extend.core import primitives as jp
 from srd_jax.core import layout as lay
 from srd_jax.core.activations import Activations
 from srd_jax.core.edges import Edge
+from srd_jax.core.geometry import reads
 from srd_jax.core.head import HeadRule
 from srd_jax.core.interpretation import Interpretation, Node, Source, encoder_of, source_of, sources_of, upstream
 from srd_jax.core.layout import LayoutError
@@ -20,10 +21,17 @@ from srd_jax.core.paths import Paths, paths_of
 from srd_jax.core.registry import facts_of, rule_for
 from srd_jax.core.sharing import Bias, Relevance, sharing_ratios
 from srd_jax.core.tracing import Constant, Equation, Program, Ref, bind
-from srd_jax.core.values import Map, Sum, Value, copied_axes
+from srd_jax.core.values import Coefficient, Map, Sum, Value, copied_axes
 from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
 
-__all__ = ["Interpreter", "interpret"]
+__all__ = ["HELD", "Interpreter", "interpret"]
+
+HELD = "srd_jax.hold"
+"""What `srd_jax.hold` calls a value."""
+
+_MOVING = Map | Sum | Coefficient
+_MULTIPLY = (jp.mul_p, jp.div_p, jp.dot_general_p)
+"""What takes coefficients as they are; for other steps they are constants."""
 
 
 @dataclass
@@ -73,6 +81,7 @@ class Interpreter:
             sources=sources,
             live=_live(self.paths(value)),
             is_mean=value.is_mean,
+            tokens=self._tokens(value),
         )
         into_single = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
         if into_single or (self.relevance == "post" and not lone):
@@ -106,10 +115,35 @@ class Interpreter:
         layout = lay.unify([value.layout for value in values])
         return [self.close(value) if copied_axes(value, layout) else value for value in values]
 
+    def _tokens(self, value: Sum) -> np.ndarray | None:
+        """Which positions of a sum are of no part of the image: what was put beside its positions, and stays there.
+
+        What reads one position each tells; where all read several, a step from all positions to as many others does.
+        """
+        single, wide = [], []
+        for term in value.terms:
+            own = self.nodes[term.source.node].tokens
+            tokens = np.zeros(lay.grid(term.source.layout), bool) if own is None else own
+            if term.taps == 1:
+                place = reads(term.steps, tokens.shape)[0]
+                single.append((place == 0) | tokens.ravel()[place - 1])
+            elif tokens.shape == lay.grid(value.layout) and term.mix is not None and term.mix.all_to_all is not None:
+                wide.append(tokens)
+        found = np.all(single or wide, 0) if single or wide else np.zeros(1, bool)
+        return found if found.any() and not found.all() else None
+
     def paths(self, value: Sum) -> Paths:
         """Which PFV every tap of an open sum comes from."""
         nodes = [term.source.node for term in value.terms]
         return paths_of(value.terms, [self.root(node) for node in nodes], [self.nodes[node].live for node in nodes])
+
+    def made_from(self, value: Value, other: Value) -> bool:
+        """Whether a value is made from PFVs of another, by steps between them."""
+        nodes = {self.root(source.node) for source in sources_of(self.nodes, value)}
+        starts = {self.root(source.node) for source in sources_of(self.nodes, other)}
+        if isinstance(value, Map):
+            nodes = {self.root(s.node) for node in nodes for s in self.nodes[node].sources}
+        return starts <= set(upstream(self.nodes, nodes))
 
     def name(self, value: Value, name: str) -> Value:
         """Call a value by a name: an open sum closes under it; a map becomes a PFV map of its own, with mu = 1.
@@ -123,9 +157,11 @@ class Interpreter:
         source = source_of(self.nodes, value)
         edge = Edge(None, source.node, index, self.nodes[source.node].grid, source.steps)
         grid, channels = lay.grid(value.layout), lay.channels(value.layout)
-        live = self.nodes[value.node].live
+        live, tokens = self.nodes[value.node].live, self.nodes[value.node].tokens
         self.nodes.append(
-            Node(name, grid, channels, value.ref, named=True, sources=(source,), edges=(edge,), live=live)
+            Node(
+                name, grid, channels, value.ref, named=True, sources=(source,), edges=(edge,), live=live, tokens=tokens
+            )
         )
         return replace(value, node=index)
 
@@ -233,9 +269,28 @@ def interpret(
 
 
 def _may_hold(equation: Equation, program: Program) -> bool:
-    """Whether an equation may multiply a value by another that depends on the images."""
+    """Whether an equation may multiply a value by another that depends on the images, or holds one."""
     moving = [o for o in equation.operands if isinstance(o, int) and o in program.from_image]
-    return equation.primitive in (jp.mul_p, jp.div_p) and len(moving) > 1
+    products = equation.primitive in (jp.mul_p, jp.div_p, jp.dot_general_p) and len(moving) > 1
+    return products or (equation.primitive is jp.name_p and equation.params["name"] == HELD)
+
+
+def _of_coefficients(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    """Whatever is made of coefficients and constants alone is a coefficient."""
+    arrays = [x.array if isinstance(x, Coefficient) else x for x in operands]
+    moving = [x for x in operands if isinstance(x, Coefficient)]
+    facts = facts_of(equation.primitive)
+    axes = equation.params.get("axes")
+    if len(moving) == 1 == len(operands) and isinstance(axes, tuple) and facts and facts.action in ("mixing", "pool"):
+        if lay.runs_over_images(moving[0].layout, axes):
+            interpreter.unsupported(equation, "it sums over the batch, and images must not mix")
+        layout = tuple(dims for axis, dims in enumerate(moving[0].layout) if axis not in axes)
+        return [Coefficient(array, layout) for array in bind(equation, *arrays)]
+    # a rule says what the axes mean: that of maps which are all functions of one PFV map
+    aside = Interpreter(interpreter.bias, recursion=False, nodes=[Node("held", (), 1, -1, named=True)])
+    maps = [Map(x.array, x.layout, 0) if isinstance(x, Coefficient) else x for x in operands]
+    results = _apply_rule(aside, equation, maps)
+    return [Coefficient(x.array, x.layout) if isinstance(x, Map | Sum) else x for x in results]
 
 
 def _run(
@@ -264,12 +319,14 @@ def _run(
         facts = facts_of(equation.primitive)
         if facts is None or not facts.keeps_a_mean:
             operands = [interpreter.through_mean(value) for value in operands]
-        if not any(isinstance(value, Map | Sum) for value in operands):
-            results = _constants(equation, operands)
-        else:
+        if any(isinstance(value, Map | Sum) for value in operands):
             results = _apply_rule(interpreter, equation, operands)
+        elif any(isinstance(value, Coefficient) for value in operands):
+            results = _of_coefficients(interpreter, equation, operands)
+        else:
+            results = _constants(equation, operands)
         for ref, result in zip(equation.results, results, strict=True):
-            env[ref] = replace(result, ref=ref) if isinstance(result, Map | Sum) else result
+            env[ref] = replace(result, ref=ref) if isinstance(result, Map | Sum | Coefficient) else result
     return env, read(program.output)
 
 
@@ -292,6 +349,11 @@ def _apply_rule(interpreter: Interpreter, equation: Equation, operands: Sequence
         interpreter.unsupported(equation, "whether it is an activation is unknown: register its rule with action=")
     if interpreter.relevance == "post" and facts.is_elementwise and len(equation.results) > 1:
         interpreter.unsupported(equation, "which of its several results is the value after the activation is open")
+    for place, operand in enumerate(operands):
+        if isinstance(operand, Coefficient):
+            interpreter.hold(equation, place)
+    if equation.primitive not in _MULTIPLY:
+        operands = [x.array if isinstance(x, Coefficient) else x for x in operands]
     try:
         results = rule(interpreter, equation, operands)
     except LayoutError as error:
@@ -313,7 +375,7 @@ def _check_results(
             constant for what depends on the images.
     """
     rule = f"the sharing rule {name} of primitive '{equation.primitive.name}'"
-    arrays = [result.array if isinstance(result, Map | Sum) else result for result in results]
+    arrays = [result.array if isinstance(result, _MOVING) else result for result in results]
     stray = [type(x).__name__ for x in arrays if not isinstance(x, jax.Array | np.ndarray | np.generic | float | int)]
     if stray:
         raise ShapeError(f"{rule} returned {', '.join(stray)} in place of a Map, a Sum or an array")
@@ -323,18 +385,18 @@ def _check_results(
     facts, moving = facts_of(equation.primitive), [isinstance(x, Map | Sum) for x in operands]
     at_its_place = facts is not None and facts.action == "identity" and len(moving) == len(results)
     for place, (result, expected) in enumerate(zip(results, equation.out_shapes, strict=True)):
-        if not isinstance(result, Map | Sum) and not (at_its_place and not moving[place]):
+        if not isinstance(result, _MOVING) and not (at_its_place and not moving[place]):
             raise ShapeError(
                 f"{rule} returned a plain array of shape {jnp.shape(result)}, which counts as a constant, for what "
                 "depends on the images: return a Map or a Sum"
             )
-        shape = jnp.shape(result.array if isinstance(result, Map | Sum) else result)
+        shape = jnp.shape(result.array if isinstance(result, _MOVING) else result)
         if shape != expected.shape:
             raise ShapeError(f"{rule} returned an array of shape {shape} in place of {expected.shape}")
-        if isinstance(result, Map | Sum) and lay.shape_of(result.layout) != shape:
+        if isinstance(result, _MOVING) and lay.shape_of(result.layout) != shape:
             layout = lay.shape_of(result.layout)
             raise ShapeError(f"{rule} returned an array of shape {shape} with a layout of shape {layout}")
-        if isinstance(result, Map):
+        if isinstance(result, Map) and interpreter.nodes[0].name != "held":
             grid, own = lay.grid(result.layout), interpreter.nodes[result.node].grid
             if prod(grid) != prod(own):
                 raise ShapeError(f"{rule} returned a function of PFVs on grid {own} with a layout on grid {grid}")

@@ -23,7 +23,7 @@ COPY = "copy"
 class Dim(NamedTuple):
     """One dimension: ``BATCH``, ``CHANNEL``, ``COPY`` or a number that places a position axis in the grid's order."""
 
-    kind: str | int | tuple[Any, ...]
+    kind: Any
     size: int
 
     @property
@@ -66,11 +66,7 @@ def dims(layout: Layout) -> list[Dim]:
 
 def position_dims(layout: Layout) -> list[Dim]:
     """The position dimensions in grid order."""
-    return sorted((dim for dim in dims(layout) if dim.is_position), key=_place)
-
-
-def _place(dim: Dim) -> Any:
-    return dim.kind
+    return sorted((dim for dim in dims(layout) if dim.is_position), key=lambda dim: dim.kind)
 
 
 def grid(layout: Layout) -> tuple[int, ...]:
@@ -161,6 +157,15 @@ def reshape(layout: Layout, shape: Sequence[int]) -> Layout:
     places: list[Any] = [dim.kind for dim in position_dims(tuple(result))]
     split = any(len(place) > 1 for place in places)
     return renamed(tuple(result), {place: i if split else place[0] for i, place in enumerate(places)})
+
+
+def of_one_position(layout: Layout, images: int) -> Layout:
+    """The layout with so many images and one position."""
+
+    def resized(dim: Dim) -> Dim:
+        return dim._replace(size=1) if dim.is_position else dim._replace(size=images) if dim.kind == BATCH else dim
+
+    return tuple(tuple(map(resized, axis)) for axis in layout)
 
 
 def _placed(axis: Axis) -> Axis:
@@ -307,5 +312,5 @@ def channel_sum(array: jax.Array, layout: Layout) -> jax.Array:
     axes = tuple(i for i, dim in enumerate(flat) if dim.kind != BATCH and not dim.is_position)
     kept = [dim for i, dim in enumerate(flat) if i not in axes]
     summed = jnp.sum(jnp.reshape(array, [dim.size for dim in flat]), axes)
-    order = sorted(range(len(kept)), key=lambda i: _place(kept[i]) if kept[i].is_position else -1)
+    order = sorted(range(len(kept)), key=lambda i: kept[i].kind if kept[i].is_position else -1)
     return jnp.transpose(summed, order).reshape((batch(layout), *grid(layout)))

@@ -5,7 +5,7 @@ written as two, a 1 x 1 convolution beside a 3 x 3 one, windows that overlap), i
 a max pool are the exception: each is a contribution of its own, as it chooses channels of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from srd_jax.core import layout as lay
 from srd_jax.core.geometry import Window, count_taps, reads
 from srd_jax.core.values import Term
 
-__all__ = ["Group", "Paths", "paths_of"]
+__all__ = ["Group", "Meeting", "Paths", "paths_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,20 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
+class Meeting:
+    """A step from all positions, and contributions of the same PFVs beside it, as a residual sum has them.
+
+    Attributes:
+        wide: number of the step's term.
+        places: for each (number of the term, tap) beside it, which tap of the step reads the same PFV at each later
+            position, -1 for none: (*grid).
+    """
+
+    wide: int
+    places: Mapping[tuple[int, int], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
 class Paths:
     """Which PFV every tap of some terms of a sum comes from.
 
@@ -42,15 +56,18 @@ class Paths:
         keys: for each term (taps, *grid), a number for every PFV (of a max pool, and every offset) and 0 where there is
             no contributor.
         constant: whether some tap reads a PFV that no pixel reaches.
+        wide: for each term, whether it is a step from all positions that measures them in closed form.
     """
 
     spaces: tuple[object, ...]
     keys: tuple[np.ndarray, ...]
     constant: bool
+    wide: tuple[bool, ...] = ()
 
     def of(self, numbers: Sequence[int]) -> "Paths":
         """The paths of some of the terms."""
-        return Paths(tuple(self.spaces[i] for i in numbers), tuple(self.keys[i] for i in numbers), self.constant)
+        wide = tuple(self.wide[i] for i in numbers) if self.wide else ()
+        return Paths(tuple(self.spaces[i] for i in numbers), tuple(self.keys[i] for i in numbers), self.constant, wide)
 
     @property
     def live(self) -> list[np.ndarray]:
@@ -65,10 +82,36 @@ class Paths:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The contributions that are of one PFV with another."""
+        return tuple(
+            group
+            for numbers in self._by_space.values()
+            for group in self._groups([number for number in numbers if number != self._wide_of(numbers)])
+        )
+
+    @property
+    def _by_space(self) -> dict[object, list[int]]:
         by_space: dict[object, list[int]] = {}
         for number, space in enumerate(self.spaces):
             by_space.setdefault(space, []).append(number)
-        return tuple(group for numbers in by_space.values() for group in self._groups(numbers))
+        return by_space
+
+    def _wide_of(self, numbers: Sequence[int]) -> int | None:
+        """The one step from all positions among some terms, None where there is none or there are several."""
+        wide = [number for number in numbers if self.wide and self.wide[number]]
+        return wide[0] if len(wide) == 1 else None
+
+    @cached_property
+    def meetings(self) -> tuple[Meeting, ...]:
+        """The contributions that are of one PFV with another of a step from all positions."""
+        found = []
+        for numbers in self._by_space.values():
+            wide = self._wide_of(numbers)
+            if wide is not None and len(numbers) > 1:
+                taps = [(number, tap) for number in numbers if number != wide for tap in range(len(self.keys[number]))]
+                places = {(number, tap): _place(self.keys[wide], self.keys[number][tap]) for number, tap in taps}
+                places = {key: place for key, place in places.items() if (place >= 0).any()}
+                found += [Meeting(wide, places)] if places else []
+        return tuple(found)
 
     @property
     def partial(self) -> bool:
@@ -87,10 +130,19 @@ class Paths:
             count = np.maximum(group.masks.sum(0), 1)
             for number, tap in group.taps:
                 shares[number][tap] /= count
+        for meeting in self.meetings:
+            for (number, tap), place in meeting.places.items():
+                met = place >= 0
+                others = sum((other == place) & met for other in meeting.places.values())
+                shares[number][tap][met] = 1 / (1 + others[met])
+                where = np.nonzero(met)
+                shares[meeting.wide][(place[met], *where)] = 1 / (1 + others[met])
         return [share[:, None] for share in shares]
 
     def _groups(self, numbers: Sequence[int]) -> list[Group]:
         taps = [(number, tap) for number in numbers for tap in range(len(self.keys[number]))]
+        if not numbers:
+            return []
         rows = np.concatenate([self.keys[number] for number in numbers])
         flat = rows.reshape((len(taps), -1))
         if not _meet(flat):
@@ -113,6 +165,12 @@ class Paths:
                 places = tuple(taps[place] for place, _ in members)
                 groups.append(Group(tuple(taps[place] for place in own), places, masks))
         return groups
+
+
+def _place(keys: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Which of (taps, *grid) keys is the same at each position, -1 for none."""
+    same = (keys == own) & (own > 0)
+    return np.where(same.any(0), same.argmax(0), -1)
 
 
 def _meet(keys: np.ndarray) -> bool:
@@ -151,4 +209,5 @@ def paths_of(terms: Sequence[Term], roots: Sequence[int], live: Sequence[np.ndar
             space = (root, before)
         spaces.append(space)
         keys.append(np.where(valid, read, 0))
-    return Paths(tuple(spaces), tuple(keys), constant)
+    wide = tuple(term.mix is not None and term.mix.all_to_all is not None and term.uniform for term in terms)
+    return Paths(tuple(spaces), tuple(keys), constant, wide)

@@ -27,7 +27,7 @@ from jax import lax
 from jaxtyping import Float
 
 from srd_jax.core import layout as lay
-from srd_jax.core.contributions import group_norms, products, scale_of
+from srd_jax.core.contributions import group_norms, meeting_norms, products, scale_of
 from srd_jax.core.geometry import valid_taps
 from srd_jax.core.paths import Paths
 from srd_jax.core.values import Sum, Term
@@ -153,6 +153,14 @@ def _by_norm(
     for group, norm in zip(paths.groups, found, strict=True):
         for number, tap in group.taps:
             norms[number] = norms[number].at[tap].set(norm * once[number][tap].astype(dtype))
+    for meeting in paths.meetings:
+        for (number, tap), norm in meeting_norms(level.terms, meeting, dtype, layout):
+            place = meeting.places[number, tap]
+            met, part = place >= 0, norm * once[number][tap].astype(dtype)
+            norms[number] = norms[number].at[tap].set(jnp.where(met, part, norms[number][tap]))
+            where = np.nonzero(met)
+            own = jnp.moveaxis(norms[meeting.wide], 1, -1).at[(place[met], *where)]
+            norms[meeting.wide] = jnp.moveaxis(own.set(jnp.moveaxis(part, 0, -1)[where]), -1, 1)
     total = reduce(add, map(_over_taps, norms))
     some = total > 0
     safe = jnp.where(some, total, 1)

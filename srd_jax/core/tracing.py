@@ -313,13 +313,15 @@ def refuse_random(program: Program) -> None:
         )
 
 
-def downstream(equations: Sequence[Equation], start: Sequence[Ref], output: Operand) -> tuple[Equation, ...]:
-    """The equations that lie between some values and the output."""
+def downstream(
+    equations: Sequence[Equation], start: Sequence[Ref], output: Operand, known: Collection[Ref] = ()
+) -> tuple[Equation, ...]:
+    """The equations that lie between some values and the output, without those that make what is known."""
     reached = set(start)
     between = []
     for equation in equations:
         depends = any(operand in reached for operand in equation.operands if isinstance(operand, int))
-        if depends and not reached.issuperset(equation.results):
+        if depends and not reached.issuperset(equation.results) and not set(known).issuperset(equation.results):
             between.append(equation)
             reached.update(equation.results)
     live, _ = _live(between, output)

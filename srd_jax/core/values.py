@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,8 +41,8 @@ class Map:
 class Coefficient:
     """A value that depends on the images and carries no relevance: it says how much of other values is taken.
 
-    Attention weights, gates and what the user holds fixed are coefficients. What multiplies a map is held fixed, and the
-    product is linear in the map.
+    Attention weights, gates and what the user holds fixed are coefficients. What they multiply is a map or a sum, and
+    the product is linear in it.
 
     Attributes:
         array: the value.
@@ -67,6 +68,7 @@ class Mix:
         position_invariant: whether ``local`` does the same at every position, on arrays of any batch and grid.
         summed: ``local`` in the form that is faster where nothing but one sum over channels is made of the result.
         pools: whether it only adds up, as a mean does: positions, and channels only together with them.
+        all_to_all: closed forms of a step from all positions to all others, None for the loop over taps.
     """
 
     taps: int
@@ -77,6 +79,7 @@ class Mix:
     position_invariant: bool = False
     summed: Callable[[jax.Array, Tap], jax.Array] | None = None
     pools: bool = False
+    all_to_all: Any = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class Term:
         after_mix: how many of ``steps`` come after the mixing step.
         position_invariant: whether ``chain`` does the same at every position, on arrays of any batch and grid.
         proportional: whether ``chain`` only multiplies by one number, selects, and adds up channels.
+        uniform: whether ``chain`` does the same to each single position, as arrays of one position show.
     """
 
     source: Map
@@ -121,6 +125,7 @@ class Term:
     after_mix: int = 0
     position_invariant: bool = True
     proportional: bool = True
+    uniform: bool = True
 
     @property
     def taps(self) -> int:
@@ -243,6 +248,7 @@ def extend(
     step: Step | None = None,
     position_invariant: bool = False,
     proportional: bool = False,
+    uniform: bool | None = None,
     contribution: Linear | None = None,
 ) -> Value:
     """Apply a linear position-wise function to a value and to each of its contributions.
@@ -255,6 +261,8 @@ def extend(
         position_invariant: whether ``fn`` does the same at every position, on arrays of any batch and grid, as products
             with constant weights do: then contributions can be measured where they come from.
         proportional: whether ``fn`` only multiplies by one number, selects, or adds up channels.
+        uniform: whether ``fn`` does the same to each single position, on arrays with any number of images and one
+            position; as ``position_invariant`` where it is not said.
         contribution: ``fn`` in the form that is faster for contributions, which are many and are not kept.
     """
     array = fn(value.array)
@@ -275,6 +283,7 @@ def extend(
             after_mix=part.after_mix + (step is not None),
             position_invariant=part.position_invariant and position_invariant,
             proportional=part.proportional and proportional,
+            uniform=part.uniform and (position_invariant if uniform is None else uniform),
         )
 
     same_positions = step is None or isinstance(step, Regrid)
@@ -284,7 +293,14 @@ def extend(
     return replace(value, array=array, layout=layout, parts=parts, ref=-1, only_in_padding=False, origin=origin)
 
 
-def select(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layout: Layout, step: Step | None) -> Value:
+def select(
+    value: Any,
+    fn: Callable[[jax.Array, int | float], jax.Array],
+    layout: Layout,
+    step: Step | None,
+    *,
+    uniform: bool = False,
+) -> Any:
     """Apply a selection (of positions, channels or axes) that leaves an open selection open to composition.
 
     Args:
@@ -292,6 +308,7 @@ def select(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layo
         fn: ``(array, fill)`` to the selected array, ``fill`` where nothing is selected.
         layout: of the result.
         step: how positions move, None if they do not.
+        uniform: as in `extend`.
     """
 
     def linear(x: jax.Array) -> jax.Array:
@@ -299,26 +316,28 @@ def select(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layo
 
     term = value.selection if isinstance(value, Sum) and not value.biased else None
     if isinstance(value, Map) or term is None:
-        return extend(value, linear, layout, step=step, proportional=True)
+        return extend(value, linear, layout, step=step, proportional=True, uniform=uniform)
     steps = term.steps if step is None else (*term.steps, step)
     switches = term.switches and replace(term.switches, index=fn(term.switches.index, -1))
     selected = replace(term, operand=linear(term.operand), layout=layout, steps=steps, switches=switches)
     return replace(value, array=selected.operand, layout=layout, parts=(selected,), ref=-1)
 
 
-def restructure(value: Value, fn: Callable[[jax.Array, int | float], jax.Array], layout: Layout) -> Value:
-    """Apply a selection that leaves positions where they are, but for grid axes of extent 1 that come or go."""
+def restructure(
+    value: Any, fn: Callable[[jax.Array, int | float], jax.Array], layout: Layout, *, uniform: bool = False
+) -> Any:
+    """Apply a selection that leaves positions where they are, but for how many axes of the grid they lie on."""
     before, after = lay.grid(value.layout), lay.grid(layout)
     if isinstance(value, Map) or before == after:
-        return select(value, fn, layout, None)
-    return select(value, fn, layout, Regrid(after, len(before)))
+        return select(value, fn, layout, None, uniform=uniform)
+    return select(value, fn, layout, Regrid(after, len(before)), uniform=uniform)
 
 
-def broadcast(value: Value, shape: Sequence[int], channel_axes: Collection[int] = ()) -> Value:
+def broadcast(value: Any, shape: Sequence[int], channel_axes: Collection[int] = ()) -> Any:
     """Repeat a value along axes of extent 1, as elementwise primitives do by themselves.
 
     Args:
-        value: a map or an open sum.
+        value: a map, an open sum or a coefficient.
         shape: of the result.
         channel_axes: axes along which the repeats will differ, so that they are channels.
     """
@@ -328,10 +347,12 @@ def broadcast(value: Value, shape: Sequence[int], channel_axes: Collection[int] 
         (Dim(CHANNEL if axis in channel_axes else COPY, size),) if old == 1 and size != 1 else dims
         for axis, (dims, old, size) in enumerate(zip(value.layout, value.array.shape, shape, strict=True))
     )
+    if isinstance(value, Coefficient):
+        return replace(value, array=jnp.broadcast_to(value.array, shape), layout=layout)
     return replace(restructure(value, lambda x, _: jnp.broadcast_to(x, shape), layout), ref=value.ref)
 
 
-def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, *, biased: bool) -> Sum:
+def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, *step: Step, biased: bool) -> Sum:
     """The open sum that a mixing step starts from a selection, or from linear steps after a max pool.
 
     Args:
@@ -339,7 +360,7 @@ def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, *,
         array: the step's whole output.
         layout: of the output.
         mix: the step, tap by tap.
-        step: how the step moves positions.
+        *step: how the step moves positions, mostly one.
         biased: whether the selection came with constants outside it.
     """
     if term.chain:
@@ -349,7 +370,7 @@ def mixed(term: Term, array: jax.Array, layout: Layout, mix: Mix, step: Step, *,
             local=lambda read, tap: local(after(read), tap),
             summed=None if summed is None else lambda read, tap: summed(after(read), tap),
         )
-    started = replace(term, mix=mix, steps=(*term.steps, step), chain=(), proportional=True)
+    started = replace(term, mix=mix, steps=(*term.steps, *step), chain=(), proportional=True, uniform=True)
     return Sum(array, layout, (started,), biased=biased)
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from .description import (
     Activation,
     Affine,
+    Attention,
     AvgPool,
     BatchNorm,
     Branch,
@@ -30,7 +31,13 @@ from .description import (
     MixingStep,
     Network,
     PointwiseStep,
+    Rearrangement,
+    Roll,
+    Slice,
+    TokenMix,
+    Tokens,
     Window,
+    Windows,
 )
 
 __all__ = ["as_jax", "map_values", "parameters", "pre_activation"]
@@ -98,7 +105,7 @@ def pre_activation(
     branch_params = params.get("branches") or (None,) * len(node.branches)
     terms = []
     for branch, own in zip(node.branches, branch_params, strict=True):
-        x = values[branch.source]
+        x = layer_norm(values[branch.source], branch.norm, (own or {}).get("norm"))
         if branch.pool is not None:
             x = max_pool(x, branch.pool.window) if pooled is None else pooled[branch.source, branch.pool]
         terms.append(branch_value(branch, own or {}, x, gate_values))
@@ -132,27 +139,73 @@ def concatenate_or_add(branches: tuple[Branch, ...], terms: list[Images]) -> Ima
 
 
 def mix(x: Images, step: MixingStep, params: Parameters) -> Images:
-    """A step that mixes positions."""
-    if isinstance(step, Identity):
-        return x
+    """A step that mixes or moves positions."""
     if isinstance(step, Conv):
-        if step.zero_pad is not None:
-            x = jnp.pad(x, [(0, 0), *step.zero_pad, (0, 0)])
-        return lax.conv_general_dilated(
-            x,
-            params["kernel"],
-            step.window.strides,
-            step.window.padding,
-            rhs_dilation=step.window.dilation,
-            dimension_numbers=LAYOUTS[x.ndim - 2],
-            feature_group_count=step.groups,
-        )
+        return convolution(x, step, params)
+    if isinstance(step, Attention):
+        return attention(x, step, params)
+    if isinstance(step, TokenMix):
+        return jnp.swapaxes(jnp.swapaxes(x, 1, 2) @ params["weights"], 1, 2)
     if isinstance(step, AvgPool):
-        total = sum_pool(x, step.window)
-        if step.count_padding:
-            return total / math.prod(step.window.size)
-        return total / sum_pool(jnp.ones((1, *x.shape[1:-1], 1), x.dtype), step.window)
-    return x[(slice(None), *(slice(None, None, s) for s in step.strides))]
+        return average(x, step)
+    return x if isinstance(step, Identity) else moved(x, step, params)
+
+
+def convolution(x: Images, step: Conv, params: Parameters) -> Images:
+    """A convolution, after zero padding of its own where there is some."""
+    if step.zero_pad is not None:
+        x = jnp.pad(x, [(0, 0), *step.zero_pad, (0, 0)])
+    return lax.conv_general_dilated(
+        x,
+        params["kernel"],
+        step.window.strides,
+        step.window.padding,
+        rhs_dilation=step.window.dilation,
+        dimension_numbers=LAYOUTS[x.ndim - 2],
+        feature_group_count=step.groups,
+    )
+
+
+def average(x: Images, step: AvgPool) -> Images:
+    """An average pool."""
+    total = sum_pool(x, step.window)
+    if step.count_padding:
+        return total / math.prod(step.window.size)
+    return total / sum_pool(jnp.ones((1, *x.shape[1:-1], 1), x.dtype), step.window)
+
+
+def attention(x: Images, step: Attention, params: Parameters) -> Images:
+    """Softmax attention of several heads, within windows where there are some."""
+    whole = x.shape
+    if step.apart:  # windows beside each other and their positions in a row, as they are mostly written
+        n, rows, side, columns, *_ = whole
+        x = x.transpose(0, 1, 3, 2, 4, 5).reshape(n * rows * columns, side**2, -1)
+    count, positions, _ = x.shape
+
+    def by_head(v: Images) -> Images:
+        return jnp.swapaxes(v.reshape(count, positions, step.heads, -1), 1, 2)
+
+    queries, keys = by_head(x @ params["queries"]), by_head(x @ params["keys"])
+    values = by_head(x @ params["values"] + params["shift"])
+    weights = jax.nn.softmax(queries @ jnp.swapaxes(keys, -1, -2) / math.sqrt(queries.shape[-1]))
+    made = jnp.swapaxes(weights @ values, 1, 2).reshape(count, positions, -1)
+    if step.apart:
+        made = made.reshape(n, rows, columns, side, side, -1).transpose(0, 1, 3, 2, 4, 5)
+    return made.reshape(*whole[:-1], -1)
+
+
+def moved(x: Images, step: Slice | Rearrangement | Tokens, params: Parameters) -> Images:
+    """A step that moves positions."""
+    if isinstance(step, Slice):
+        return x[(slice(None), *(slice(None, None, s) for s in step.strides))]
+    n, c = x.shape[0], x.shape[-1]
+    if isinstance(step, Tokens):
+        return jnp.concatenate([jnp.broadcast_to(params["values"], (n, *params["values"].shape)), x], 1)
+    if isinstance(step, Roll):
+        return jnp.roll(x, step.shift, (1, 2))
+    if isinstance(step, Windows):
+        return x.reshape(n, x.shape[1] // step.side, step.side, x.shape[2] // step.side, step.side, c)
+    return x.reshape(n, x.shape[1] * x.shape[2], x.shape[3] * x.shape[4], c)
 
 
 def max_pool(x: Images, window: Window) -> Images:

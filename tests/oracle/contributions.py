@@ -9,19 +9,27 @@ import numpy as np
 from jaxtyping import Float64
 
 from .description import (
+    Attention,
     AvgPool,
     Branch,
     ChannelMix,
     Conv,
+    FromWindows,
     Gate,
     Grid,
     Identity,
+    LayerNorm,
     Map,
     MaxPool,
     MixingStep,
     PointwiseStep,
+    Rearrangement,
+    Roll,
     Slice,
+    TokenMix,
+    Tokens,
     Window,
+    Windows,
 )
 
 __all__ = [
@@ -33,6 +41,7 @@ __all__ = [
     "flat",
     "is_pointwise",
     "linear_part",
+    "normalise",
     "pool_taps",
     "positions",
     "sigmoid",
@@ -71,6 +80,8 @@ class Contribution:
         links: by how many paths each channel of v_i leads to each of X_j, whatever the weights.
         chosen_at: where a max pool before the mixing step chose it: each offset of a pool contributes by itself.
         root: the map that the source is a position-wise function of, itself mostly: they have their PFVs in common.
+        matrix: by which `vhat` is made of v_i after the branch's layer norm.
+        norm: that layer norm.
     """
 
     source: str
@@ -81,6 +92,8 @@ class Contribution:
     links: Float64[np.ndarray, "c_in c_out"] | None = None
     chosen_at: tuple[Window, Grid] | None = None
     root: str = ""
+    matrix: Float64[np.ndarray, "c_in c_out"] | None = None
+    norm: LayerNorm | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +151,43 @@ def padded_window(conv: Conv) -> Window:
     return Window(window.size, window.strides, padding, window.dilation)
 
 
+def moved_grid(step: Rearrangement | Tokens, grid: Grid) -> Grid:
+    """The grid after positions have been moved."""
+    if isinstance(step, Tokens):
+        return (len(step.values) + grid[0],)
+    if isinstance(step, Windows):
+        return tuple(n for extent in grid for n in (extent // step.side, step.side))
+    return (grid[0] * grid[1], grid[2] * grid[3]) if isinstance(step, FromWindows) else grid
+
+
+def moved_from(step: Rearrangement | Tokens, j: Grid, grid: Grid) -> Grid | None:
+    """Where a position was before; None for a constant."""
+    if isinstance(step, Tokens):
+        return (j[0] - len(step.values),) if j[0] >= len(step.values) else None
+    if isinstance(step, Windows):
+        row, y, column, x = j
+        return row * step.side + y, column * step.side + x
+    if isinstance(step, FromWindows):
+        return (*divmod(j[0], grid[1]), *divmod(j[1], grid[3]))
+    return tuple((place - shift) % n for place, shift, n in zip(j, step.shift, grid, strict=True))
+
+
+def attention_weights(step: Attention, v: Float64[np.ndarray, "*grid c"]) -> dict[tuple[Grid, Grid], Vector]:
+    """A^h_ji for every pair (j, i) of positions in one window: (heads,)."""
+    grid, heads = v.shape[:-1], step.heads
+    queries, keys = ((v @ m).reshape(*grid, heads, -1) for m in (step.queries, step.keys))
+    weights = {}
+    for j in positions(grid):
+        others = [i for i in positions(grid) if all(i[axis] == j[axis] for axis in step.apart)]
+        scores = np.array([(queries[j] * keys[i]).sum(-1) for i in others]) / math.sqrt(queries.shape[-1])
+        powers = np.exp(scores - scores.max(0))
+        for i, weight in zip(others, powers / powers.sum(0), strict=True):
+            weights[j, i] = weight
+    return weights
+
+
 def mixing_taps(
-    step: MixingStep, grid: Grid, channels: int
+    step: MixingStep, v: Float64[np.ndarray, "*grid c"]
 ) -> tuple[Grid, dict[Grid, list[tuple[Grid, Float64[np.ndarray, "c_in c_out"]]]]]:
     """The taps of a linear step that mixes positions.
 
@@ -147,7 +195,7 @@ def mixing_taps(
         The target grid, and for each target position its (source position, matrix) pairs inside the source grid: the
         step's value there is the sum of v[source] @ matrix.
     """
-    one = np.eye(channels)
+    grid, one = v.shape[:-1], np.eye(v.shape[-1])
     if isinstance(step, Identity):
         return grid, {j: [(j, one)] for j in positions(grid)}
     if isinstance(step, Slice):
@@ -155,6 +203,19 @@ def mixing_taps(
         return target_grid, {
             j: [(tuple(a * s for a, s in zip(j, step.strides, strict=True)), one)] for j in positions(target_grid)
         }
+    if isinstance(step, Tokens | Windows | FromWindows | Roll):
+        target_grid = moved_grid(step, grid)
+        origins = {j: moved_from(step, j, grid) for j in positions(target_grid)}
+        return target_grid, {j: [] if i is None else [(i, one)] for j, i in origins.items()}
+    if isinstance(step, TokenMix):
+        return step.weights.shape[1:], {
+            (j,): [((i,), step.weights[i, j] * one) for i in range(grid[0])] for j in range(step.weights.shape[1])
+        }
+    if isinstance(step, Attention):
+        taps: dict[Grid, list] = {j: [] for j in positions(grid)}
+        for (j, i), weight in attention_weights(step, v).items():
+            taps[j].append((i, np.diag(np.repeat(weight, len(step.shift) // step.heads))))
+        return grid, taps
     if isinstance(step, AvgPool):
         window = step.window
         matrices = dict.fromkeys(window.offsets(), one)
@@ -196,7 +257,9 @@ def pool_taps(
 def tap_count(branch: Branch) -> int:
     """How many taps a branch has per output, by its shape: pairs of pool and kernel offset."""
     pool = 1 if branch.pool is None else math.prod(branch.pool.window.size)
-    mix = 1 if isinstance(branch.mix, Identity | Slice) else math.prod(branch.mix.window.size)
+    if isinstance(branch.mix, Attention | TokenMix):
+        return 2  # as many as there are positions, several at least
+    mix = math.prod(branch.mix.window.size) if isinstance(branch.mix, AvgPool | Conv) else 1
     return pool * mix
 
 
@@ -216,6 +279,15 @@ def linear_part(step: PointwiseStep, vhat: Vector) -> Vector:
     if isinstance(step, ChannelMix):
         return vhat @ step.matrix
     return vhat if step.scale is None else vhat * step.scale
+
+
+def normalise(v: Array, norm: LayerNorm | None) -> Array:
+    """Layer norm over channels."""
+    if norm is None:
+        return v
+    centred = v - v.mean(axis=-1, keepdims=True)
+    variance = (centred**2).mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(variance + norm.epsilon) * norm.gamma + norm.beta
 
 
 def bias_of(step: PointwiseStep, j: Grid) -> Vector | float:
@@ -270,7 +342,7 @@ def branch_sums(
 
     A max pool before the mixing step makes one contribution of each pair of pool offset and kernel offset.
     """
-    v = values[branch.source]
+    v = normalise(values[branch.source], branch.norm)
     grid, channels = v.shape[:-1], v.shape[-1]
     gate = gate_of(branch.gate, values)
     if branch.pool is None:
@@ -278,12 +350,17 @@ def branch_sums(
         chosen = {i: [(i, np.ones(channels))] for i in positions(grid)}
     else:
         pooled_grid, chosen = pool_taps(branch.pool, v)
-    target_grid, mixing = mixing_taps(branch.mix, pooled_grid, channels)
+    target_grid, mixing = mixing_taps(branch.mix, np.zeros((*pooled_grid, channels)) if branch.pool else v)
+    if isinstance(branch.mix, Attention):  # what is attended to is a function of each PFV by itself
+        v = v @ branch.mix.values + branch.mix.shift
+        channels = v.shape[-1]
+        chosen = {i: [(i, np.ones(channels))] for i in positions(grid)}
     links = np.eye(channels)
     if isinstance(branch.mix, Conv):
         links = kernel_matrix(replace(branch.mix, kernel=np.ones_like(branch.mix.kernel)), (0,) * len(grid))
 
     biased = any(not isinstance(step, ChannelMix) and step.shift is not None for step in branch.then)
+    biased = biased or isinstance(branch.mix, Tokens)
     sums = {}
     for j in positions(target_grid):
         contributions = []
@@ -300,7 +377,16 @@ def branch_sums(
                     continue
                 neurons = by_neuron(v[i], mask, matrix, links, branch, gate)
                 chosen_at = None if branch.pool is None else (branch.pool.window, q)
-                contributions.append(Contribution(branch.source, i, placed, *neurons, chosen_at, roots[branch.source]))
+                root = roots[branch.source]
+                whole = mask[:, None] * matrix
+                for step in branch.then:
+                    whole = linear_part(step, whole)
+                whole = in_range(whole * gate, branch.channels)
+                contributions.append(
+                    Contribution(branch.source, i, placed, *neurons, chosen_at, root, whole, branch.norm)
+                )
+        if isinstance(branch.mix, Tokens) and j[0] < len(branch.mix.values):
+            bias = branch.mix.values[j[0]]
         for step in branch.then:
             bias = linear_part(step, bias) + bias_of(step, j)
         single = tap_count(branch) == 1

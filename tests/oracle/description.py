@@ -11,11 +11,13 @@ from jaxtyping import Float64
 __all__ = [
     "Activation",
     "Affine",
+    "Attention",
     "AvgPool",
     "BatchNorm",
     "Branch",
     "ChannelMix",
     "Conv",
+    "FromWindows",
     "Gate",
     "GlobalPoolHead",
     "Grid",
@@ -28,8 +30,13 @@ __all__ = [
     "MlpHead",
     "Network",
     "PointwiseStep",
+    "Rearrangement",
+    "Roll",
     "Slice",
+    "TokenMix",
+    "Tokens",
     "Window",
+    "Windows",
 ]
 
 Grid = tuple[int, ...]
@@ -114,7 +121,64 @@ class Conv:
     zero_pad: tuple[tuple[int, int], ...] | None = None
 
 
-MixingStep = Identity | Slice | AvgPool | Conv
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """sum_i A^h_ji (v_i V + b)^h: A the softmax over i of queries times keys, i and j in one window.
+
+    Attributes:
+        queries: (c, heads * width).
+        keys: (c, heads * width).
+        values: V, (c, heads * width).
+        shift: b, (heads * width,).
+        heads: into how many equal blocks channels are split.
+        apart: the grid's axes that run over windows, between which nothing is exchanged.
+    """
+
+    queries: Float64[np.ndarray, "c hd"]
+    keys: Float64[np.ndarray, "c hd"]
+    values: Float64[np.ndarray, "c hd"]
+    shift: Float64[np.ndarray, " hd"]
+    heads: int
+    apart: Grid = ()
+
+
+@dataclass(frozen=True, eq=False)
+class TokenMix:
+    """sum_i w_ij v_i over all positions i of a grid with one axis."""
+
+    weights: Float64[np.ndarray, "earlier later"]
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Positions of constants before all others, as class tokens are."""
+
+    values: Float64[np.ndarray, "count c"]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Square windows of a grid, whose axes are split: (H, W) to (rows of windows, y, columns of windows, x)."""
+
+    side: int
+
+
+@dataclass(frozen=True)
+class FromWindows:
+    """What `Windows` was made from."""
+
+
+@dataclass(frozen=True)
+class Roll:
+    """Every position moved by so many along each axis, around the edges."""
+
+    shift: Grid
+
+
+Rearrangement = Windows | FromWindows | Roll
+"""Steps that only move positions."""
+
+MixingStep = Identity | Slice | AvgPool | Conv | Attention | TokenMix | Tokens | Rearrangement
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +221,15 @@ PointwiseStep = Affine | BatchNorm | ChannelMix
 
 
 @dataclass(frozen=True, eq=False)
+class LayerNorm:
+    """Layer norm over the channels of each position."""
+
+    gamma: Float64[np.ndarray, " c"]
+    beta: Float64[np.ndarray, " c"]
+    epsilon: float = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
 class Gate:
     """A squeeze-and-excite gate: sigmoid(relu(mean over positions @ w1 + b1) @ w2 + b2), one factor per channel."""
 
@@ -173,6 +246,7 @@ class Branch:
 
     Attributes:
         source: name of the map it reads, or "input".
+        norm: a layer norm of what it reads, before all else.
         mix: the step that mixes positions.
         pool: a max pool before it.
         then: position-wise affine steps after it, in order.
@@ -187,15 +261,7 @@ class Branch:
     then: tuple[PointwiseStep, ...] = ()
     gate: Gate | None = None
     channels: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class LayerNorm:
-    """Layer norm over the channels of each position."""
-
-    gamma: Float64[np.ndarray, " c"]
-    beta: Float64[np.ndarray, " c"]
-    epsilon: float = 1e-6
+    norm: LayerNorm | None = None
 
 
 @dataclass(frozen=True, eq=False)

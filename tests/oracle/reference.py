@@ -10,6 +10,7 @@ Source: Han, Kim, Kwak, "Respect the model", ICLR 2024 (arXiv 2402.03348).
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -24,6 +25,7 @@ from .contributions import (
     flat,
     is_pointwise,
     linear_part,
+    normalise,
     pool_taps,
     positions,
     sigmoid,
@@ -37,10 +39,12 @@ from .description import (
     GlobalPoolHead,
     Grid,
     Head,
-    LayerNorm,
+    Identity,
     Map,
     MlpHead,
     Network,
+    Slice,
+    Tokens,
     Window,
 )
 
@@ -154,15 +158,6 @@ def activate(x: Array, kind: Activation) -> Array:
     return functions[kind]()
 
 
-def normalise(v: Array, norm: LayerNorm | None) -> Array:
-    """Layer norm over channels."""
-    if norm is None:
-        return v
-    centred = v - v.mean(axis=-1, keepdims=True)
-    variance = (centred**2).mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(variance + norm.epsilon) * norm.gamma + norm.beta
-
-
 @dataclass(frozen=True, eq=False)
 class Trace:
     """One image's way through a network.
@@ -176,6 +171,7 @@ class Trace:
         hidden: for an MLP head, {bias mode: mu} from the encoder's positions to the hidden layer as one PFV.
         live: {map: which positions a pixel reaches}.
         logits: (classes,).
+        roots: {map: the map that it is a function of, position by position, itself mostly}.
     """
 
     network: Network
@@ -186,6 +182,7 @@ class Trace:
     hidden: Mapping[Bias, Float64[np.ndarray, "n 1"]]
     live: Mapping[str, np.ndarray]
     logits: Float64[np.ndarray, " classes"]
+    roots: Mapping[str, str]
 
     @property
     def encoder(self) -> str:
@@ -261,7 +258,7 @@ def trace(network: Network, image: Float64[np.ndarray, "*grid c"], against: Rele
         hidden = {mode: edge for mode in get_args(Bias) for edge in edges[mode].values()}
         pre[layer.name] = x
         logits = np.maximum(x.reshape(-1), 0.0) @ head.w2 + head.b2
-    return Trace(network, values, pre, sums, ratios, hidden, live, logits)
+    return Trace(network, values, pre, sums, ratios, hidden, live, logits, roots)
 
 
 # --- relevance and effective receptive fields ------------------------------------------------------------------------
@@ -294,6 +291,45 @@ def head_gradient(run: Trace, label: int) -> Float64[np.ndarray, "n c"]:
         for i, chosen in taps[q]:
             gradient[i] += chosen * at_pooled[q]
     return gradient.reshape(-1, v.shape[-1])
+
+
+def value_of(node: Map, x: Array) -> Array:
+    """V of a map, from its X."""
+    return normalise(activate(x, node.activation), node.layer_norm)
+
+
+def derivative(function: Callable[[Array], Array], x: Vector) -> Float64[np.ndarray, "c_in c_out"]:
+    """d f / d x of one position, by complex steps: exact for functions that take complex numbers."""
+    return np.array([function(x + 1e-30j * unit).imag / 1e-30 for unit in np.eye(len(x))])
+
+
+def starts(run: Trace, label: int) -> dict[tuple[str, Grid], float]:
+    """Where relevance starts, and < v_i , G_i > there: the last maps of which a logit reads more than one position.
+
+    A map of which one position is read is gone through: X there is the sum of what contributes to it.
+    """
+    v = run.values[run.encoder]
+    grid = v.shape[:-1]
+    read = read_by_head(run.network.head, grid)
+    gradient = head_gradient(run, label).reshape(v.shape)
+    found = {(run.encoder, i): (gradient[i], float(v[i] @ gradient[i])) for i in positions(grid) if read[i]}
+    for node in reversed(run.network.maps):
+        own = [place for place in found if place[0] == node.name]
+        if len({i for name, i in found if run.roots[name] == run.roots[node.name]}) != 1 or not own:
+            continue
+        (place,) = own
+        g, _ = found.pop(place)
+        sums = [branch[place[1]] for branch in run.sums[node.name]]
+        x = run.pre[node.name][place[1]]
+        ahead = derivative(partial(value_of, node), x) @ g
+        ahead = ahead if node.post is None else linear_part(node.post, ahead)
+        for c in (c for branch in sums for c in branch.contributions):
+            source = run.values[c.source][c.position]
+            back = derivative(partial(normalise, norm=c.norm), source)
+            before, explained = found.get((c.source, c.position), (0.0, 0.0))
+            through = back @ c.matrix @ ahead if c.matrix.shape[0] == len(source) else np.nan * source
+            found[c.source, c.position] = (before + through, explained + float(c.vhat @ ahead))
+    return {place: explained for place, (_, explained) in found.items()}
 
 
 def contributors(run: Trace, head: HeadRule, bias: Bias) -> Float64[np.ndarray, " n"]:
@@ -347,6 +383,44 @@ def encoder_relevance(
     return relevance
 
 
+def started_relevance(run: Trace, label: int, contrast: Contrast, bias: Bias) -> dict[tuple[str, Grid], float]:
+    """Relevance where it starts, of a head that reads one position: < v_i , G_i > and an even part of the rest.
+
+    With ``bias="none"`` constants take part, too: class tokens that nothing has reached yet. The spatial contrast
+    leaves class tokens apart: those of the image and they are each less their own mean.
+    """
+    explained = starts(run, label)
+    places = [place for place in explained if bias == "none" or run.live[place[0]][place[1]]]
+    rest = run.logits[label] - sum(explained[place] for place in places)
+    found = {place: explained[place] + rest / len(places) for place in places}
+    if contrast == "class":
+        every = [started_relevance(run, c, None, bias) for c in range(len(run.logits))]
+        return {place: r - float(np.mean([each[place] for each in every])) for place, r in found.items()}
+    if contrast == "spatial":
+        every = [(name, i) for name in {name for name, _ in found} for i in positions(run.live[name].shape)]
+        every = [place for place in every if bias == "none" or run.live[place[0]][place[1]]]
+        for tokens in (False, True):
+            own = [place for place in every if is_token(run, *place) == tokens]
+            mean = float(np.mean([found.get(place, 0.0) for place in own])) if own else 0.0
+            found |= {place: found.get(place, 0.0) - mean for place in own}
+    return found
+
+
+def is_token(run: Trace, name: str, position: Grid) -> bool:
+    """Whether a position is of no part of the image: what leads to it position by position is a constant."""
+    if name == "input":
+        return False
+    (node,) = [node for node in run.network.maps if node.name == name]
+    moves = [branch for branch in node.branches if isinstance(branch.mix, Identity | Slice | Tokens)]
+    if not moves:
+        return False
+    (branch, *_) = moves
+    sums = run.sums[name][node.branches.index(branch)][position]
+    if isinstance(branch.mix, Tokens):
+        return not sums.contributions
+    return is_token(run, branch.source, position)
+
+
 def mu(run: Trace, source: str, target: str, bias: Bias = "norm") -> Float64[np.ndarray, "n_source n_target"]:
     """The dense sharing ratios from one map to another that reads it, added up over taps and branches."""
     return run.ratios[bias][source, target]
@@ -357,7 +431,12 @@ def relevance(
 ) -> dict[str, Float64[np.ndarray, "*grid"]]:
     """Relevance at every map and at the input: R_i = sum over targets j of mu_ij R_j, from the output backward."""
     result = {name: np.zeros(math.prod(v.shape[:-1])) for name, v in run.values.items()}
-    result[run.encoder] += encoder_relevance(run, label, contrast=contrast, head=head, bias=bias)
+    grid = run.values[run.encoder].shape[:-1]
+    if head == "linear" and read_by_head(run.network.head, grid).sum() == 1:
+        for (name, position), r in started_relevance(run, label, contrast, bias).items():
+            result[name][flat(position, run.values[name].shape[:-1])] += r
+    else:
+        result[run.encoder] += encoder_relevance(run, label, contrast=contrast, head=head, bias=bias)
     for node in reversed(run.network.maps):
         for (source, target), ratios in run.ratios[bias].items():
             if target == node.name:

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
+from srd_jax.core.geometry import Copy
 from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import CHANNEL
 from srd_jax.core.registry import register_rule
 from srd_jax.core.rules.positionwise import positionwise, same_node, spread
 from srd_jax.core.tracing import Equation, bind
-from srd_jax.core.values import Map, Sum, Value, extend, joined, open_sum
+from srd_jax.core.values import Coefficient, Map, Sum, Value, extend, joined, open_sum
 
 
 @register_rule(jp.add_p, "add_any", jp.sub_p, action="sum")
@@ -46,58 +47,110 @@ def add_constant(value: Value, array: jax.Array, *, only_in_padding: bool = Fals
 
 
 @register_rule(jp.mul_p, action="scale")
-def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
-    """A constant scales; of two values that depend on the images, the gate is held fixed."""
+def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map] | Coefficient:
+    """A constant or a coefficient scales; of two values that depend on the images, one is held fixed.
+
+    A value that is the same along positions or channels of the other one says how much of it is taken, and is held; so
+    is one that is made from the other, as an attention that is computed from what it weighs. A product of every
+    position of one with every position of the other is a coefficient.
+    """
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
-        return _scaled(_at_end(interpreter, left, right), equation, lambda x: (x, right), right)
+        return _scaled(_at_end(interpreter, left, right), equation, lambda x: (x, _array(right)), right)
     if not isinstance(left, Map | Sum):
-        return _scaled(_at_end(interpreter, right, left), equation, lambda x: (left, x), left)
+        return _scaled(_at_end(interpreter, right, left), equation, lambda x: (_array(left), x), left)
     left, right = interpreter.settled([interpreter.through_mean(left), interpreter.through_mean(right)])
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
-    if gates(right.layout, left.layout):
-        interpreter.hold(equation, 1)
+    if _outer(left.layout, right.layout):
+        for place in (0, 1):
+            interpreter.hold(equation, place)
+        array = bind(equation, left.array, right.array)[0]
+        return Coefficient(array, lay.unify([left.layout, right.layout]))
+    held = _held(interpreter, equation, left, right)
+    interpreter.hold(equation, held)
+    if held == 1:
         return _scaled(left, equation, lambda x: (x, right.array), right)
-    if gates(left.layout, right.layout):
-        interpreter.hold(equation, 0)
-        return _scaled(right, equation, lambda x: (left.array, x), left)
+    return _scaled(right, equation, lambda x: (left.array, x), left)
+
+
+def _held(interpreter: Interpreter, equation: Equation, left: Value, right: Value) -> int:
+    """Which of two factors is held fixed: a gate, else what is made from the other."""
+    by_shape = gates(left.layout, right.layout), gates(right.layout, left.layout)
+    made = interpreter.made_from(left, right), interpreter.made_from(right, left)
+    for each in (by_shape, made):
+        if any(each):
+            return int(each[1])
     return _two_maps(interpreter, equation)
 
 
 @register_rule(jp.div_p, action="scale")
-def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
-    """Division by a constant scales; a denominator that depends on the images is held fixed, as a gate is."""
+def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map] | Coefficient:
+    """Division by a constant scales; a denominator that depends on the images is held fixed, as a gate is.
+
+    A map over its own sum over positions, as a softmax over positions is, says what part each of them takes: it is a
+    coefficient.
+    """
     left, right = spread(equation, operands)
     if not isinstance(right, Map | Sum):
-        return _scaled(_at_end(interpreter, left, right), equation, lambda x: (x, right), right)
+        return _scaled(_at_end(interpreter, left, right), equation, lambda x: (x, _array(right)), right)
+    if isinstance(left, Coefficient):
+        interpreter.hold(equation, 1)
+        return Coefficient(bind(equation, left.array, right.array)[0], lay.unify([left.layout, right.layout]))
     if not isinstance(left, Map | Sum):
         return positionwise(interpreter, equation, operands)
+    if _is_part_of(left, right):
+        for place in (0, 1):
+            interpreter.hold(equation, place)
+        return Coefficient(bind(equation, left.array, right.array)[0], left.layout)
     left, right = interpreter.settled([interpreter.through_mean(left), interpreter.through_mean(right)])
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
-    if gates(right.layout, left.layout):
-        interpreter.hold(equation, 1)
-        return _scaled(left, equation, lambda x: (x, right.array), right)
-    return _two_maps(interpreter, equation)
+    interpreter.hold(equation, 1)
+    return _scaled(left, equation, lambda x: (x, right.array), right)
+
+
+def _array(factor: Any) -> Any:
+    return factor.array if isinstance(factor, Coefficient) else factor
+
+
+def _outer(left: lay.Layout, right: lay.Layout) -> bool:
+    """Whether each of two values has positions along an axis on which the other has none."""
+    lefts, rights = ({dim.kind for dim in lay.position_dims(each) if dim.size > 1} for each in (left, right))
+    return bool(lefts - rights) and bool(rights - lefts)
+
+
+def _is_part_of(value: Value, total: Value) -> bool:
+    """Whether a value over another is its part of its own sum over positions."""
+    pooled = total if isinstance(total, Sum) else total.pool
+    if not isinstance(value, Map) or pooled is None or not pooled.is_mean or len(pooled.terms) != 1:
+        return False
+    source = pooled.terms[0].source
+    return source.ref >= 0 and source.ref == value.ref and source.node == value.node
 
 
 def _at_end(interpreter: Interpreter, value: Value, factor: Any) -> Value:
     """A mean stays one when it is multiplied by a number; a factor for each channel is a step after it."""
-    return value if jnp.size(factor) == 1 else interpreter.through_mean(value)
+    return value if jnp.size(_array(factor)) == 1 else interpreter.through_mean(value)
 
 
 def _scaled(value: Value, equation: Equation, arguments: Callable[[jax.Array], tuple[Any, Any]], factor: Any) -> Value:
     """A value times (or over) a factor, a constant or a value that is held fixed."""
-    held = isinstance(factor, Map | Sum)
+    held = isinstance(factor, Map | Sum | Coefficient)
     layout = lay.unify([value.layout, factor.layout]) if held else value.layout
+    added = [place for place, dim in enumerate(lay.position_dims(layout)) if _lacks(value.layout, dim)]
     return extend(
         value,
         lambda x: bind(equation, *arguments(x))[0],
         layout,
+        step=Copy(lay.grid(layout), tuple(added)) if added and isinstance(factor, Coefficient) else None,
         position_invariant=not held and _by_channel(factor, value),
         proportional=not held and jnp.size(factor) == 1,
     )
+
+
+def _lacks(layout: lay.Layout, dim: lay.Dim) -> bool:
+    return dim.size > 1 and dim.kind not in {each.kind for each in lay.position_dims(layout)}
 
 
 def _by_channel(constant: Any, value: Value) -> bool:
@@ -114,9 +167,9 @@ def gates(gate: lay.Layout, value: lay.Layout) -> bool:
     return lay.grid(gate) == lay.grid(value) and lay.channels(gate) == 1 and lay.channels(value) > 1
 
 
-def _two_maps(interpreter: Interpreter, equation: Equation) -> Any:
+def _two_maps(interpreter: Interpreter, equation: Equation) -> NoReturn:
     interpreter.unsupported(
         equation,
-        "it multiplies two PFV maps, and neither is a gate (one value per channel or per position), so it is not clear "
-        "which of them to hold fixed",
+        "it multiplies two PFV maps, and neither is a gate (one value per channel or per position) or made from the "
+        "other, so it is not clear which of them to hold fixed: say so by srd_jax.hold(...) around that one",
     )

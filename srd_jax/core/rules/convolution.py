@@ -13,6 +13,7 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
+from srd_jax.core.agreement import on_own_axis
 from srd_jax.core.depthwise import is_depthwise
 from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import BATCH, CHANNEL, COPY, Dim, Layout
@@ -155,6 +156,8 @@ def _by_channels(equation: Equation, read: jax.Array, tap: jax.Array) -> jax.Arr
 def _with_positions(interpreter: Interpreter, equation: Equation, value: Value, spec: Sequence[int]) -> Value:
     """Check what the axes mean, and call spatial axes of extent 1 positions where others are."""
     batch, feature, *spatial = spec
+    for axis in spatial:
+        value = on_own_axis(value, axis)
     if lay.kinds(value.layout[batch]) - {BATCH} or lay.kinds(value.layout[feature]) - {CHANNEL, COPY}:
         interpreter.unsupported(equation, "its batch or feature axis runs over positions")
     kinds = [lay.kinds(value.layout[axis]) for axis in spatial]

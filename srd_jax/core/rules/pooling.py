@@ -11,6 +11,7 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
+from srd_jax.core.agreement import on_own_axis
 from srd_jax.core.geometry import Pad, Step, Window, reads
 from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import CHANNEL, COPY, Dim, Layout
@@ -30,7 +31,7 @@ def max_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[An
 
     The pool stays lazy: a mixing step after it is composed with it.
     """
-    value = operands[0]
+    value = _own_axes(equation, operands[0])
     windows = _windows(interpreter, equation, value.layout)
     if not windows:
         return _over_channels(interpreter, equation, operands)
@@ -111,7 +112,7 @@ def reduce_max(interpreter: Interpreter, equation: Equation, operands: Sequence[
 @register_rule(jp.reduce_window_sum_p, action="mixing", averages=True)
 def sum_pool(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """An average pool is a sum over windows, then a division by the count."""
-    value = operands[0]
+    value = _own_axes(equation, operands[0])
     windows = _windows(interpreter, equation, value.layout)
     if not windows:
         return extend(value, lambda x: bind(equation, x)[0], _layout_over_channels(equation, value.layout))
@@ -193,6 +194,13 @@ def _layout_over_channels(equation: Equation, layout: Layout) -> Layout:
         dims if lay.shape_of((dims,)) == (size,) else (Dim(CHANNEL, size),)
         for dims, size in zip(layout, shape, strict=True)
     )
+
+
+def _own_axes(equation: Equation, value: Value) -> Value:
+    """A value whose positions lie on axes of their own where windows slide."""
+    for axis, size in enumerate(equation.params["window_dimensions"]):
+        value = on_own_axis(value, axis) if size > 1 else value
+    return value
 
 
 def _windows(interpreter: Interpreter, equation: Equation, layout: Layout) -> dict[int, AxisWindow]:

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
-from srd_jax.core.interpreter import Interpreter
+from srd_jax.core.agreement import agreeing
+from srd_jax.core.interpreter import HELD, Interpreter
 from srd_jax.core.layout import CHANNEL, COPY, Layout
 from srd_jax.core.primitives import Limits
 from srd_jax.core.registry import register_rule
 from srd_jax.core.tracing import Equation, bind
-from srd_jax.core.values import Map, Sum, Value, broadcast, extend, restructure
+from srd_jax.core.values import Coefficient, Map, Sum, Value, broadcast, extend, restructure
 
 __all__ = ["positionwise", "reduce_channels"]
 
@@ -62,11 +63,11 @@ def positionwise(interpreter: Interpreter, equation: Equation, operands: Sequenc
 
 
 def spread(equation: Equation, operands: Sequence[Any]) -> list[Any]:
-    """Operands that depend on the images, repeated to the shape of an elementwise result."""
+    """Operands that depend on the images, repeated to the shape of a result, their axes meaning the same."""
     shape = equation.out_shapes[0].shape
-    constants = [jnp.shape(x) for x in operands if not isinstance(x, Map | Sum)]
+    constants = [jnp.shape(x) for x in operands if not isinstance(x, Map | Sum | Coefficient)]
     differ = {axis for other in constants if len(other) == len(shape) for axis, size in enumerate(other) if size > 1}
-    return [broadcast(x, shape, differ) if isinstance(x, Map | Sum) else x for x in operands]
+    return agreeing([broadcast(x, shape, differ) if isinstance(x, Map | Sum | Coefficient) else x for x in operands])
 
 
 def same_node(interpreter: Interpreter, maps: Sequence[Map]) -> int | None:
@@ -99,7 +100,7 @@ def cast(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) 
         del fill
         return bind(equation, x)[0] if jnp.issubdtype(x.dtype, jnp.floating) else x
 
-    return restructure(operands[0], convert, operands[0].layout)
+    return restructure(operands[0], convert, operands[0].layout, uniform=True)
 
 
 @register_rule("optimization_barrier", "pvary", "reshard", action="identity")
@@ -110,8 +111,11 @@ def barrier(interpreter: Interpreter, equation: Equation, operands: Sequence[Any
 
 
 @register_rule(jp.name_p, action="identity")
-def name(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
-    """`jax.ad_checkpoint.checkpoint_name` names a PFV map."""
+def name(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | Coefficient:
+    """`jax.ad_checkpoint.checkpoint_name` names a PFV map, and `srd_jax.hold` makes a coefficient of one."""
+    if equation.params["name"] == HELD:
+        interpreter.hold(equation, 0)
+        return Coefficient(operands[0].array, operands[0].layout)
     return interpreter.name(operands[0], equation.params["name"])
 
 

@@ -16,6 +16,7 @@ from jax import lax
 from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
+from srd_jax.core.agreement import on_own_axis
 from srd_jax.core.geometry import Flip, Pad, Slice
 from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import BATCH, CHANNEL, COPY, Dim, Layout, LayoutError
@@ -32,8 +33,14 @@ def reshape(interpreter: Interpreter, equation: Equation, operands: Sequence[Any
     if equation.params["dimensions"] is not None:
         interpreter.unsupported(equation, "a reshape that permutes axes")
     value = operands[0]
-    shape = equation.params["new_sizes"]
-    return restructure(value, lambda x, _: jnp.reshape(x, shape), lay.reshape(value.layout, shape))
+    before, after = value.layout, lay.reshape(value.layout, equation.params["new_sizes"])
+
+    def reshaped(x: jax.Array, _: int | float) -> jax.Array:
+        if x.shape == lay.shape_of(before):
+            return jnp.reshape(x, lay.shape_of(after))
+        return jnp.reshape(x, lay.shape_of(lay.of_one_position(after, x.size // lay.channels(before))))
+
+    return restructure(value, reshaped, after, uniform=True)
 
 
 @register_rule(jp.squeeze_p, action="selection", rearranges=True)
@@ -41,7 +48,7 @@ def squeeze(interpreter: Interpreter, equation: Equation, operands: Sequence[Any
     """Axes of extent 1 go."""
     del interpreter
     value, axes = operands[0], equation.params["dimensions"]
-    return restructure(value, lambda x, _: jnp.squeeze(x, axes), without(value.layout, axes))
+    return restructure(value, lambda x, _: jnp.squeeze(x, axes), without(value.layout, axes), uniform=True)
 
 
 @register_rule(jp.transpose_p, action="selection", rearranges=True)
@@ -50,7 +57,7 @@ def transpose(interpreter: Interpreter, equation: Equation, operands: Sequence[A
     del interpreter
     value, order = operands[0], equation.params["permutation"]
     layout = tuple(value.layout[axis] for axis in order)
-    return restructure(value, lambda x, _: jnp.transpose(x, order), layout)
+    return restructure(value, lambda x, _: jnp.transpose(x, order), layout, uniform=True)
 
 
 @register_rule(jp.broadcast_in_dim_p, action="selection", rearranges=True)
@@ -72,13 +79,27 @@ def slice_(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     value = operands[0]
     strides = equation.params["strides"] or (1,) * value.array.ndim
     starts, limits = equation.params["start_indices"], equation.params["limit_indices"]
-    return _sliced(value, list(zip(starts, limits, strides, strict=True)))
+    box = list(zip(starts, limits, strides, strict=True))
+    return _sliced(_on_own_axes(value, [axis for axis, each in enumerate(box) if _cuts(value, axis, each)]), box)
+
+
+def _cuts(value: Value, axis: int, box: tuple[int, int, int]) -> bool:
+    start, limit, stride = box
+    return (start, stride) != (0, 1) or limit != value.array.shape[axis]
+
+
+def _on_own_axes(value: Value, axes: Sequence[int]) -> Value:
+    """A value whose positions lie on axes of their own where they are to be moved."""
+    for axis in axes:
+        value = on_own_axis(value, axis)
+    return value
 
 
 @register_rule("split", action="selection", averages=True)
 def split(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Value]:
     """Slices along one axis."""
     value, axis = operands[0], equation.params["axis"]
+    value = _on_own_axes(value, [axis])
     value = interpreter.close(value) if isinstance(value, Sum) and value.selection is None else value
     ends = np.cumsum([0, *equation.params["sizes"]]).tolist()
     boxes: list[list[tuple[int, int, int]]] = []
@@ -94,7 +115,7 @@ def _sliced(value: Value, box: Sequence[tuple[int, int, int]]) -> Value:
     moved: dict[int, tuple[int, int, int]] = {}
     for axis, (start, limit, stride) in enumerate(box):
         size = len(range(start, limit, stride))
-        if (start, stride) == (0, 1) and size == value.array.shape[axis]:
+        if not _cuts(value, axis, (start, limit, stride)):
             continue
         layout[axis] = _resized(value.layout, axis, size)
         if lay.kinds(value.layout[axis]) - {CHANNEL, COPY}:
@@ -127,6 +148,7 @@ def flip(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) 
     value, axes = operands[0], equation.params["dimensions"]
     if any(BATCH in lay.kinds(value.layout[axis]) for axis in axes):
         interpreter.unsupported(equation, "it reverses the batch")
+    value = _on_own_axes(value, axes)
     moving = [axis for axis in axes if lay.kinds(value.layout[axis]) - {CHANNEL, COPY}]
     grid_axes = tuple(lay.grid_axis(value.layout, axis) for axis in moving)
     step = Flip(grid_axes, len(lay.grid(value.layout))) if moving else None
@@ -140,6 +162,7 @@ def pad(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -
     if isinstance(fill, Map | Sum) or not isinstance(value, Map | Sum):
         interpreter.unsupported(equation, "the padding depends on the images")
     config = equation.params["padding_config"]
+    value = _on_own_axes(value, [axis for axis, each in enumerate(config) if any(each)])
     layout = list(value.layout)
     moved: dict[int, tuple[int, int, int]] = {}
     for axis, (low, high, interior) in enumerate(config):
@@ -209,6 +232,8 @@ def _joined(interpreter: Interpreter, equation: Equation, operands: Sequence[Any
     values = [x for x in operands if isinstance(x, Map | Sum)]
     if any(BATCH in lay.kinds(x.layout[axis]) for x in values):
         interpreter.unsupported(equation, f"it takes the batch apart (axis {axis})")
+    operands = [_on_own_axes(x, [axis]) if isinstance(x, Map | Sum) else x for x in operands]
+    values = [x for x in operands if isinstance(x, Map | Sum)]
     along_channels = not any(dim.is_position for x in values for dim in x.layout[axis])
     maps = [x for x in values if isinstance(x, Map)]
     if along_channels and len(maps) == len(values) and same_node(interpreter, maps) is not None:
