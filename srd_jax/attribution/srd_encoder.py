@@ -72,7 +72,8 @@ class _EncoderFlow:
         """{input: (N, *grid) or (N, K, *grid)}."""
         pixels = self.layers[0]
         maps = self.flow.relevance(targets, contrast=contrast)
-        single = next(iter(maps.values())).ndim == 1 + len(pixels.grid)
+        grids = {layer.name: layer.grid for layer in self.layers}
+        single = all(m.ndim == 1 + len(grids[name]) for name, m in maps.items())
         large = [enlarge(m[:, None] if single else m, pixels.grid) for m in maps.values()]
         heat = reduce(add, large)
         return {pixels.name: heat[:, 0] if single else heat}

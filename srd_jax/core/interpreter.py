@@ -45,6 +45,7 @@ class Interpreter:
         reads: how often each value is read, but by what only becomes a factor that is held fixed.
         nodes: the PFV maps so far, the input first.
         held: the factors that are held fixed so far: the first result of their equation, and their place in it.
+        program: what is interpreted.
 
     The ratios of some sums are put off until the end: of a step from a map to a single PFV, which mostly belongs to the
     head and needs none, and with ``relevance="post"`` until the value after the activation is known.
@@ -56,6 +57,7 @@ class Interpreter:
     reads: Mapping[Ref, int] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     held: set[tuple[Ref, int]] = field(default_factory=set)
+    program: Program | None = None
     _closed: dict[Ref, Map] = field(default_factory=dict)
     _deferred: dict[int, Sum] = field(default_factory=dict)
 
@@ -136,6 +138,29 @@ class Interpreter:
         """Which PFV every tap of an open sum comes from."""
         nodes = [term.source.node for term in value.terms]
         return paths_of(value.terms, [self.root(node) for node in nodes], [self.nodes[node].live for node in nodes])
+
+    def known(self, operand: Ref | Constant) -> np.ndarray | None:
+        """A value that depends on neither images nor variables, None for any other."""
+        if isinstance(operand, Constant):
+            return np.asarray(operand.value)
+        assert self.program is not None
+        makers = {ref: equation for equation in self.program.equations for ref in equation.results}
+        values: dict[Ref, Any] = dict(self.program.constants)
+
+        def value(operand: Ref | Constant) -> Any:
+            if isinstance(operand, Constant):
+                return operand.value
+            if operand not in values:
+                equation = makers[operand]  # none makes an argument
+                values.update(zip(equation.results, bind(equation, *map(value, equation.operands)), strict=True))
+            return values[operand]
+
+        try:
+            with jax.ensure_compile_time_eval():
+                found = value(operand)
+        except KeyError:
+            return None
+        return None if isinstance(found, jax.core.Tracer) else np.asarray(found)
 
     def made_from(self, value: Value, other: Value) -> bool:
         """Whether a value is made from PFVs of another, by steps between them."""
@@ -261,10 +286,10 @@ def interpret(
 
     reads = program.uses
     if any(_may_hold(equation, program) for equation in program.equations):
-        outline = Interpreter(bias, relevance, recursion=False, reads=reads)
+        outline = Interpreter(bias, relevance, recursion=False, reads=reads, program=program)
         jax.eval_shape(lambda leaves, images: run(outline, leaves, images)[1].array, variables, images)
         reads = program.reads_without(outline.held)
-    interpreter = Interpreter(bias, relevance, recursion, reads)
+    interpreter = Interpreter(bias, relevance, recursion, reads, program=program)
     return interpreter.finished(program, *run(interpreter, variables, images), head)
 
 
@@ -287,7 +312,8 @@ def _of_coefficients(interpreter: Interpreter, equation: Equation, operands: Seq
         layout = tuple(dims for axis, dims in enumerate(moving[0].layout) if axis not in axes)
         return [Coefficient(array, layout) for array in bind(equation, *arrays)]
     # a rule says what the axes mean: that of maps which are all functions of one PFV map
-    aside = Interpreter(interpreter.bias, recursion=False, nodes=[Node("held", (), 1, -1, named=True)])
+    start = Node("held", (), 1, -1, named=True)
+    aside = Interpreter(interpreter.bias, recursion=False, nodes=[start], program=interpreter.program)
     maps = [Map(x.array, x.layout, 0) if isinstance(x, Coefficient) else x for x in operands]
     results = _apply_rule(aside, equation, maps)
     return [Coefficient(x.array, x.layout) if isinstance(x, Map | Sum) else x for x in results]

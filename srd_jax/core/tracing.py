@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.extend.core import primitives as jp
 
 from srd_jax.core.depthwise import convolve, is_depthwise
+from srd_jax.core.loops import unrolled
 from srd_jax.core.meshes import varying_alike
 from srd_jax.core.naming import label_of, module_of, user_line
 from srd_jax.core.registry import facts_of
@@ -128,6 +129,7 @@ class _Inliner:
     equations: list[Equation] = field(default_factory=list)
     constants: list[tuple[Ref, Any]] = field(default_factory=list)
     modules: dict[Ref, str] = field(default_factory=dict)
+    moving: set[Ref] = field(default_factory=set)
     count: int = 0
 
     def fresh(self) -> Ref:
@@ -151,15 +153,39 @@ class _Inliner:
             inner_scope = "/".join(part for part in (scope, str(eqn.source_info.name_stack)) if part)
             line = user_line(eqn.source_info) or where
             called = _called(eqn)
+            unrolled = None if called is not None else self._unrolled(eqn, operands, inner_scope, line)
             if called is not None:
                 results = self.run(*called, operands[len(operands) - len(called[0].invars) :], inner_scope, line)
+            elif unrolled is not None:
+                results = unrolled
             else:
                 made = [self.fresh() for _ in eqn.outvars]
                 label = label_of(inner_scope, self._module(operands, made))
+                if any(operand in self.moving for operand in operands if isinstance(operand, int)):
+                    self.moving.update(made)
                 self.equations += _one_by_one(_equation(eqn, operands, made, inner_scope, line, label))
                 results = list[Operand](made)
             env.update(zip(eqn.outvars, results, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def _unrolled(self, eqn: jex.JaxprEqn, operands: Sequence[Operand], scope: str, where: str) -> list[Operand] | None:
+        """A loop over values that depend on the images turn by turn, or all branches; None for any other step."""
+        if not any(operand in self.moving for operand in operands if isinstance(operand, int)):
+            return None
+
+        def run(
+            jaxpr: jex.Jaxpr, consts: Sequence[Any], args: Sequence[Operand], name: str, turn: int | None
+        ) -> list[Operand]:
+            results = self.run(jaxpr, consts, args, "/".join(part for part in (scope, name) if part), where)
+            for ref in results:
+                if turn is not None and isinstance(ref, int) and ref in self.modules:
+                    self.modules[ref] = f"{self.modules[ref]}.{turn}"
+            return results
+
+        known = {place: operand.value for place, operand in enumerate(operands) if isinstance(operand, Constant)}
+        if eqn.primitive is jp.cond_p and isinstance(operands[0], int) and operands[0] in self.moving:
+            return None
+        return unrolled(eqn, operands, known, run)
 
     def _module(self, operands: Sequence[Operand], made: Sequence[Ref]) -> str:
         """The module whose variable is read; what is made of that variable alone is the module's too."""
@@ -258,6 +284,7 @@ def trace(tracer: Callable[..., Any], variables: Any, images: jax.Array) -> Prog
         )
     inliner = _Inliner()
     arguments = [inliner.fresh() for _ in closed.jaxpr.invars]
+    inliner.moving.add(arguments[-1])
     paths = (module_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables))
     inliner.modules.update((ref, module) for ref, module in zip(arguments, paths, strict=False) if module)
     (output,) = inliner.run(closed.jaxpr, closed.consts, arguments)

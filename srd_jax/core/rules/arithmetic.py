@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
+from srd_jax.core.agreement import agreeing
 from srd_jax.core.geometry import Copy
 from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import CHANNEL
@@ -74,11 +76,41 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
     return _scaled(right, equation, lambda x: (left.array, x), left)
 
 
+@register_rule(jp.select_n_p, action="elementwise", pattern="probe")
+def choose(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
+    """A choice that does not depend on the images, between values that are no functions of one map: each where it is.
+
+    Any other choice is a function of one PFV at a time.
+    """
+    which, *cases = operands
+    moving = [x for x in cases if isinstance(x, Map | Sum)]
+    maps = [x for x in moving if isinstance(x, Map)]
+    if isinstance(which, Map | Sum) or (len(maps) == len(moving) and same_node(interpreter, maps) is not None):
+        return positionwise(interpreter, equation, operands)
+    if len(moving) < 2:
+        return positionwise(interpreter, equation, operands)
+    array = bind(equation, which, *(x.array if isinstance(x, Map | Sum) else x for x in cases))[0]
+    own = iter(interpreter.through_own_pfvs(interpreter.settled(agreeing(moving))))
+    chosen = []
+    for place, case in enumerate(cases):
+        if isinstance(case, Map | Sum):
+            mask = which == (place if len(cases) > 2 else bool(place))
+            value = next(own)
+            chosen.append(extend(open_sum(value), partial(_where, mask), value.layout))
+    return joined(chosen, array, biased=len(chosen) < len(cases))
+
+
+def _where(mask: Any, x: jax.Array) -> jax.Array:
+    return jnp.where(mask, x, 0)
+
+
 def _held(interpreter: Interpreter, equation: Equation, left: Value, right: Value) -> int:
-    """Which of two factors is held fixed: a gate, else what is made from the other."""
+    """Which of two factors is held fixed: a gate, what is made from the other, a statistic that multiplies a mean."""
     by_shape = gates(left.layout, right.layout), gates(right.layout, left.layout)
     made = interpreter.made_from(left, right), interpreter.made_from(right, left)
-    for each in (by_shape, made):
+    means = [isinstance(x, Map) and x.pool is not None for x in (left, right)]
+    statistic = (means == [False, True], means == [True, False])
+    for each in (by_shape, made, statistic):
         if any(each):
             return int(each[1])
     return _two_maps(interpreter, equation)

@@ -40,7 +40,7 @@ __all__ = ["positionwise", "reduce_channels"]
     jp.cbrt_p, jp.clz_p, jp.cos_p, jp.cosh_p, jp.custom_jvp_call_p, jp.digamma_p, jp.eq_p, jp.erf_inv_p, jp.exp2_p,
     jp.exp_p, jp.ge_p, jp.gt_p, jp.igamma_grad_a_p, jp.igamma_p, jp.igammac_p, jp.integer_pow_p, jp.is_finite_p,
     jp.le_p, jp.lgamma_p, jp.log1p_p, jp.log_p, jp.lt_p, jp.ne_p, jp.nextafter_p, jp.not_p, jp.or_p, jp.polygamma_p,
-    jp.population_count_p, jp.pow_p, jp.regularized_incomplete_beta_p, jp.rsqrt_p, jp.select_n_p, jp.shift_left_p,
+    jp.population_count_p, jp.pow_p, jp.regularized_incomplete_beta_p, jp.rsqrt_p, jp.shift_left_p,
     jp.shift_right_arithmetic_p, jp.shift_right_logical_p, jp.sin_p, jp.sinh_p, jp.sqrt_p, jp.square_p, jp.tan_p,
     jp.xor_p, jp.zeta_p,
     action="elementwise", pattern="probe",

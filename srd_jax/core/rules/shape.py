@@ -80,7 +80,7 @@ def slice_(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     strides = equation.params["strides"] or (1,) * value.array.ndim
     starts, limits = equation.params["start_indices"], equation.params["limit_indices"]
     box = list(zip(starts, limits, strides, strict=True))
-    return _sliced(_on_own_axes(value, [axis for axis, each in enumerate(box) if _cuts(value, axis, each)]), box)
+    return sliced(value, box)
 
 
 def _cuts(value: Value, axis: int, box: tuple[int, int, int]) -> bool:
@@ -107,10 +107,12 @@ def split(interpreter: Interpreter, equation: Equation, operands: Sequence[Any])
         box = [(0, size, 1) for size in value.array.shape]
         box[axis] = (start, limit, 1)
         boxes.append(box)
-    return [_sliced(value, box) for box in boxes]
+    return [sliced(value, box) for box in boxes]
 
 
-def _sliced(value: Value, box: Sequence[tuple[int, int, int]]) -> Value:
+def sliced(value: Value, box: Sequence[tuple[int, int, int]]) -> Value:
+    """Every ``stride``-th element of a box, one (start, limit, stride) an axis."""
+    value = _on_own_axes(value, [axis for axis, each in enumerate(box) if _cuts(value, axis, each)])
     layout = list(value.layout)
     moved: dict[int, tuple[int, int, int]] = {}
     for axis, (start, limit, stride) in enumerate(box):

@@ -4,7 +4,7 @@ from jax.extend.core import primitives as jp
 
 from srd_jax.core.registry import describe
 
-describe(jp.gather_p, jp.dynamic_slice_p, "expand_dims", action="selection")
+describe("expand_dims", action="selection")
 describe(
     jp.complex_p, jp.conj_p, jp.dynamic_update_slice_p, jp.fft_p, jp.imag_p, jp.real_p, jp.scatter_add_p, jp.scatter_p,
     "ragged_dot", "ragged_dot_general", action="linear",
@@ -15,7 +15,7 @@ describe(
     jp.select_and_gather_add_p, jp.select_and_scatter_add_p, jp.select_and_scatter_p, jp.svd_p, jp.triangular_solve_p,
     jp.tridiagonal_p, jp.tridiagonal_solve_p,
 )  # fmt: skip
-describe(jp.sort_p, jp.top_k_p, "reduce", pattern="refused")
+describe("reduce", pattern="refused")
 describe(
     jp.random_bits_p, jp.random_gamma_p, jp.threefry2x32_p, jp.rng_bit_generator_p, jp.rng_uniform_p, action="random"
 )
