@@ -4,6 +4,7 @@ from srd_jax.attribution.srd import explain
 from srd_jax.core import rules
 from srd_jax.core.edges import Edge
 from srd_jax.core.flow import Account, Flow, Layer
+from srd_jax.core.holding import hold
 from srd_jax.core.registry import register_rule
 from srd_jax.core.transforms import decompose
 from srd_jax.errors import (
@@ -42,6 +43,7 @@ __all__ = [
     "apop",
     "decompose",
     "explain",
+    "hold",
     "register_rule",
     "rules",
 ]

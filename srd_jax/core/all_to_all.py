@@ -13,6 +13,7 @@ are kept (windows, or rows where columns are mixed), j later and i earlier ones,
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -183,7 +184,7 @@ def measured(
     later = _later(term)
     if not norms:
         return _moved(step.by_tap(inner), later), None
-    u = jnp.einsum("nkihd,hdc->nkihc", v, _matrix(term, step).astype(x.dtype))
+    u = _heads(term, step, x.dtype)
     grams = jnp.einsum("nkihc,nkigc->nkihg", u, u)
     wide = jnp.broadcast_to(a, (len(v), *a.shape[1:]))
     squares = jnp.sum(a * jnp.einsum("nkihg,nkgji->nkhji", grams, wide), 2)
@@ -192,25 +193,37 @@ def measured(
     return _moved(step.by_tap(inner), later), _moved(step.by_tap(size), later)
 
 
-def at_taps(term: Term, taps: np.ndarray) -> Array:
-    """What one tap contributes to each later position, one of its own each, in the layout of the sum.
+def at_taps(term: Term, taps: np.ndarray, dtype: Any) -> Float[Array, "n ... c"]:
+    """What one tap contributes to each later position, one of its own each.
 
     Args:
         term: of the sum, with closed forms.
         taps: (*grid of the sum), -1 for none.
+        dtype: of the result.
+
+    Returns:
+        (N, *grid of the sum, C).
     """
     assert term.mix is not None
     step: AllToAll = term.mix.all_to_all
+    later = _later(term)
     own = np.full(prod(step.later), -1)
-    moved = reads(_later(term), step.later)[0]
+    moved = reads(later, step.later)[0]
     own[moved[moved > 0] - 1] = taps[moved > 0]
     pairs = step.by_pair(own.reshape(step.later))
     index = jnp.asarray(np.maximum(pairs, 0))
-    v = step.read(term.operand, term.layout)
-    taken = jnp.take_along_axis(v, index[None, :, :, None, None], 2)
-    weights = jnp.take_along_axis(step.coefficients, index[None, :, None, :, None], 4)[..., 0]
+    u = _heads(term, step, dtype)
+    taken = jnp.take_along_axis(u, index[None, :, :, None, None], 2)
+    weights = jnp.take_along_axis(step.coefficients.astype(dtype), index[None, :, None, :, None], 4)[..., 0]
     weights = jnp.where(jnp.asarray(pairs >= 0)[None, :, None], weights, 0)
-    return term.after(step.output(taken * jnp.moveaxis(weights, 2, 3)[..., None].astype(v.dtype)))
+    vhat = jnp.sum(taken * jnp.moveaxis(weights, 2, 3)[..., None], 3)  # (n, k, j, c)
+    return jnp.moveaxis(_moved(step.by_tap(vhat), later), 0, -1)  # channels in place of taps
+
+
+def _heads(term: Term, step: AllToAll, dtype: Any) -> Float[Array, "n k i h c"]:
+    """L^h v^h_i: what each head of each earlier position brings, before coefficients."""
+    v = step.read(term.operand, term.layout).astype(dtype)
+    return jnp.einsum("nkihd,hdc->nkihc", v, _matrix(term, step).astype(dtype))
 
 
 def _later(term: Term) -> Sequence[Step]:

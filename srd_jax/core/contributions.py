@@ -165,20 +165,24 @@ def meeting_norms(
     numbers = sorted({meeting.wide, *(number for number, _ in meeting.places)})
     scaled = {number: _normalised(terms[number], dtype) for number in numbers}
     largest = reduce(jnp.maximum, (scale for _, scale in scaled.values()))
-    shares = {number: lay.per_image(scale / largest, layout) for number, (_, scale) in scaled.items()}
+    rank = len(lay.grid(layout))
+    shares = {number: (scale / largest).reshape((-1, *[1] * (rank + 1))) for number, (_, scale) in scaled.items()}
     each = {number: _contributions(term, summed=False) for number, (term, _) in scaled.items()}
-    wide = largest.reshape((-1, *[1] * len(lay.grid(layout))))
     vhats = {
-        (number, tap): each[number](*divided(tap, terms[number].taps // terms[number].pool_taps)) * shares[number]
+        (number, tap): lay.to_pfvs(
+            each[number](*divided(tap, terms[number].taps // terms[number].pool_taps)).astype(dtype), layout
+        )
+        * shares[number]
         for number, tap in meeting.places
     }
     found = []
     for own, place in meeting.places.items():
-        total = at_taps(scaled[meeting.wide][0], place).astype(dtype) * shares[meeting.wide]
+        total = at_taps(scaled[meeting.wide][0], place, dtype) * shares[meeting.wide]
         for other, its in meeting.places.items():
-            mask = ((its == place) & (place >= 0)).astype(dtype)[None]
-            total = total + vhats[other].astype(dtype) * lay.per_pfv(jnp.asarray(mask), layout)
-        found.append((own, _safe_sqrt(lay.channel_sum(total * total, layout)) * wide))
+            mask = ((its == place) & (place >= 0)).astype(dtype)[..., None]
+            total = total + vhats[other] * mask
+        norm = _safe_sqrt(jnp.sum(total * total, -1))
+        found.append((own, norm * largest.reshape((-1, *[1] * rank))))
     return found
 
 

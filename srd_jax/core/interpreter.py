@@ -15,6 +15,7 @@ from srd_jax.core.activations import Activations
 from srd_jax.core.edges import Edge
 from srd_jax.core.geometry import reads
 from srd_jax.core.head import HeadRule
+from srd_jax.core.holding import HELD
 from srd_jax.core.interpretation import Interpretation, Node, Source, encoder_of, source_of, sources_of, upstream
 from srd_jax.core.layout import LayoutError
 from srd_jax.core.paths import Paths, paths_of
@@ -24,10 +25,7 @@ from srd_jax.core.tracing import Constant, Equation, Program, Ref, bind
 from srd_jax.core.values import Coefficient, Map, Sum, Value, copied_axes
 from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
 
-__all__ = ["HELD", "Interpreter", "interpret"]
-
-HELD = "srd_jax.hold"
-"""What `srd_jax.hold` calls a value."""
+__all__ = ["Interpreter", "interpret"]
 
 _MOVING = Map | Sum | Coefficient
 _MULTIPLY = (jp.mul_p, jp.div_p, jp.dot_general_p)
@@ -353,7 +351,13 @@ def _run(
             results = _constants(equation, operands)
         for ref, result in zip(equation.results, results, strict=True):
             env[ref] = replace(result, ref=ref) if isinstance(result, Map | Sum | Coefficient) else result
-    return env, read(program.output)
+    logits = read(program.output)
+    if isinstance(logits, Coefficient):
+        raise UnsupportedPrimitiveError(
+            "the logits are made of coefficients alone, such as attention weights or what srd_jax.hold holds fixed: "
+            "nothing that the model weighs by them reaches the logits, so there is nothing to share among the pixels"
+        )
+    return env, logits
 
 
 def _constants(equation: Equation, operands: Sequence[Any]) -> list[Any]:

@@ -228,7 +228,9 @@ def _ranks(axis: Axis) -> Axis:
 
 
 def _describe(dim: Dim) -> str:
-    return f"position axis {dim.kind}" if dim.is_position else f"{dim.kind} axis"
+    if not dim.is_position:
+        return f"{dim.kind} axis"
+    return f"position axis {dim.kind[0] if isinstance(dim.kind, tuple) else dim.kind}"
 
 
 def _list(axis: Axis) -> str:

@@ -28,7 +28,6 @@ def read(*boxes):
 
 HEADS = {
     "all positions": (lambda v: v.mean((1, 2)) @ WEIGHTS + BIAS, EVERYWHERE),
-    "one position": (lambda v: v[:, 2, 3] @ WEIGHTS + BIAS, read((2, 3))),
     "a box": (lambda v: v[:, 1:3, 2:].mean((1, 2)) @ WEIGHTS + BIAS, read((slice(1, 3), slice(2, 6)))),
     "every second row": (lambda v: v[:, ::2].sum((1, 2)) @ WEIGHTS + BIAS, read(slice(0, 5, 2))),
     "two boxes": (
@@ -73,9 +72,23 @@ def test_a_gate_that_reads_more_is_before_the_head():
         return gated(encoder(images))[:, 2, 3] @ WEIGHTS + BIAS
 
     logits, flow = jax.jit(srd.decompose(f))((), IMAGES)
-    (node,) = flow.head.nodes
-    ours = np.asarray(flow.head.relevance(jnp.full((2, 1), 1), None)[node])[:, 0]
-    np.testing.assert_allclose(ours, np.asarray(logits)[:, 1, None, None] * read((2, 3)), atol=1e-12)
+    heat = flow.relevance(1, contrast=None)["input"]
+    np.testing.assert_allclose(heat.sum((1, 2)), logits[:, 1], atol=1e-12)
+
+
+def test_one_position_is_gone_through_to_all_that_it_was_made_of():
+    def f(_, images):
+        return encoder(images)[:, 2, 3] @ WEIGHTS + BIAS
+
+    logits, flow = jax.jit(srd.decompose(f))((), IMAGES)
+    assert flow.head.nodes == (0,)
+    around = np.zeros((5, 6), bool)
+    around[1:4, 2:5] = True
+    gradient = jax.grad(lambda x: f((), x)[:, 1].sum())(IMAGES)
+    products = np.asarray((IMAGES * gradient).sum(-1))
+    left_over = np.asarray(logits[:, 1]) - products.sum((1, 2))
+    expected = products + around / around.sum() * left_over[:, None, None]
+    np.testing.assert_allclose(flow.relevance(1, contrast=None)["input"], expected, atol=1e-12)
 
 
 def test_several_functions_of_one_map_share_it_once():

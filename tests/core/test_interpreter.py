@@ -60,32 +60,40 @@ def test_another_word_for_the_batch_is_refused():
         srd.decompose(f)((KERNEL, SECOND), IMAGES)
 
 
-def test_attention_is_refused_with_its_line():
+def test_a_product_of_two_maps_is_refused_with_its_line():
     def f(variables, images):
-        x = convolve(images, variables[0]).reshape(2, 36, 4)
-        weights = jax.nn.softmax(jnp.einsum("nic,njc->nij", x, x))
-        return jnp.einsum("nij,njc->nic", weights, x).mean(1)
+        a, b = (jax.nn.relu(convolve(images, variables[0][..., ::sign])) for sign in (1, -1))
+        return (a * b).mean((1, 2))
 
-    with pytest.raises(srd.UnsupportedPrimitiveError, match=r"'dot_general'.*test_interpreter\.py:\d+.*register_rule"):
+    with pytest.raises(
+        srd.UnsupportedPrimitiveError, match=r"'mul'.*say so by srd_jax\.hold.*test_interpreter\.py:\d+.*register_rule"
+    ):
         srd.decompose(f)((KERNEL, SECOND), IMAGES)
 
 
-def test_a_scan_over_positions_is_refused():
-    def f(variables, images):
-        x = jnp.moveaxis(convolve(images, variables[0]), 1, 0)
-        carry, _ = lax.scan(lambda c, row: (c + row, None), jnp.zeros_like(x[0]), x)
-        return carry.mean(1)
+def test_a_map_times_what_is_made_of_it_is_linear_in_the_map():
+    """As an attention of large kernels is: the product with a constant in its place is the same."""
 
-    with pytest.raises(srd.UnsupportedPrimitiveError, match="'scan'"):
-        srd.decompose(f)((KERNEL, SECOND), IMAGES)
-
-
-def test_a_product_of_two_maps_is_refused():
     def f(variables, images):
         a = jax.nn.relu(convolve(images, variables[0]))
-        return (a * jax.nn.relu(convolve(a, variables[1]))).mean((1, 2))
+        gate = convolve(a, variables[1]) if variables[2] is None else variables[2]
+        return (a * gate).mean((1, 2))
 
-    with pytest.raises(srd.UnsupportedPrimitiveError, match="neither is a gate"):
+    def held(variables, images):
+        gate = convolve(jax.nn.relu(convolve(images, variables[0])), variables[1])
+        return f((*variables[:2], srd.hold(gate)), images)
+
+    gate = convolve(jax.nn.relu(convolve(IMAGES, KERNEL)), SECOND)
+    expected = srd.explain(f)((KERNEL, SECOND, gate), IMAGES, 1)
+    for each in (f, held):
+        np.testing.assert_allclose(srd.explain(each)((KERNEL, SECOND, None), IMAGES, 1), expected, atol=1e-5)
+
+
+def test_logits_that_are_coefficients_alone():
+    def f(variables, images):
+        return srd.hold(convolve(images, variables[0])).mean((1, 2))
+
+    with pytest.raises(srd.UnsupportedPrimitiveError, match="the logits are made of coefficients alone"):
         srd.decompose(f)((KERNEL, SECOND), IMAGES)
 
 

@@ -84,6 +84,10 @@ RESHAPES = {
     "a copied extent split": (((B,), (Dim(COPY, 4),)), (2, 2, 2), ((B,), (Dim(COPY, 2),), (Dim(COPY, 2),))),
     "a single column kept": (((B,), (H,), (Dim(1, 1),), (C,)), (2, 3, 1, 6), ((B,), (H,), (Dim(1, 1),), (C,))),
     "a single column dropped": (((B,), (H,), (Dim(1, 1),), (C,)), (2, 3, 6), ((B,), (H,), (C,))),
+    "windows": (MAP, (2, 3, 2, 2, 6), ((B,), (H,), (Dim(1, 2),), (Dim(2, 2),), (C,))),
+    "windows of a token axis": (
+        ((B,), (H, W), (C,)), (2, 6, 2, 6), ((B,), (H, Dim(1, 2)), (Dim(2, 2),), (C,)),
+    ),
     "one image": (((Dim(BATCH, 1),), (H,), (C,)), (3, 6), ((H,), (C,))),
     "one image's positions": (((Dim(BATCH, 1),), (H,), (W,), (C,)), (12, 6), ((Dim(BATCH, 1), H, W), (C,))),
     "one image kept": (((Dim(BATCH, 1),), (H,), (C,)), (1, 18), ((Dim(BATCH, 1),), (H, C))),
@@ -101,8 +105,7 @@ def test_reshape(case):
 @pytest.mark.parametrize(
     ("layout", "shape", "said"),
     [
-        (MAP, (2, 3, 2, 2, 6), "splits the position axis 1"),
-        (MAP, (2, 6, 2, 6), "splits the position axis 1"),
+        (MAP, (2, 2, 6, 6), "splits the position axis 0"),
         (((Dim(BATCH, 4),), (C,)), (2, 2, 6), "splits the batch axis"),
         (((B,), (C,), (H,)), (2, 4, 9), "splits the channel axis"),
         (MAP, (2, 3, 4, 6, 2), "does not keep the number of elements"),

@@ -69,7 +69,7 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
             interpreter.hold(equation, place)
         array = bind(equation, left.array, right.array)[0]
         return Coefficient(array, lay.unify([left.layout, right.layout]))
-    held = _held(interpreter, equation, left, right)
+    held = held_of(interpreter, equation, left, right)
     interpreter.hold(equation, held)
     if held == 1:
         return _scaled(left, equation, lambda x: (x, right.array), right)
@@ -104,14 +104,14 @@ def _where(mask: Any, x: jax.Array) -> jax.Array:
     return jnp.where(mask, x, 0)
 
 
-def _held(interpreter: Interpreter, equation: Equation, left: Value, right: Value) -> int:
+def held_of(interpreter: Interpreter, equation: Equation, left: Value, right: Value) -> int:
     """Which of two factors is held fixed: a gate, what is made from the other, a statistic that multiplies a mean."""
     by_shape = gates(left.layout, right.layout), gates(right.layout, left.layout)
     made = interpreter.made_from(left, right), interpreter.made_from(right, left)
     means = [isinstance(x, Map) and x.pool is not None for x in (left, right)]
     statistic = (means == [False, True], means == [True, False])
     for each in (by_shape, made, statistic):
-        if any(each):
+        if sum(each) == 1:
             return int(each[1])
     return _two_maps(interpreter, equation)
 

@@ -1,4 +1,4 @@
-"""Products of two values that depend on the images: coefficients, and what they weigh.
+"""Products that sum over two values of the images: coefficients, and what they weigh.
 
 A product of two maps says how alike their PFVs are, or is a statistic of theirs: a coefficient. A product of a
 coefficient with a map is linear in the map, with the coefficient held fixed; where it sums over positions, each later
@@ -37,6 +37,12 @@ def product_of_maps(interpreter: Interpreter, equation: Equation, operands: Sequ
     for x, axes in zip((left, right), contracted, strict=True):
         if lay.runs_over_images(x.layout, axes):
             interpreter.unsupported(equation, "it contracts the batch, and images must not mix")
+    batches = [
+        lay.runs_over_images(x.layout, [axis for axis in range(len(x.layout)) if axis not in axes])
+        for x, axes in zip((left, right), batched, strict=True)
+    ]
+    if all(batches):
+        interpreter.unsupported(equation, "it compares every image with every other, and images must not mix")
     other = _apart(right.layout, left.layout, kept=batched[1])
     together = [
         own if any(map(_says, own)) else others

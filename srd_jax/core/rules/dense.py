@@ -13,11 +13,26 @@ from srd_jax.core.geometry import Copy, Step
 from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import CHANNEL, Dim, Layout
 from srd_jax.core.registry import register_rule
+from srd_jax.core.rules.arithmetic import held_of
 from srd_jax.core.rules.attention import product_of_maps, weighed
 from srd_jax.core.rules.convolution import selection
 from srd_jax.core.rules.reduce_positions import at_position, reduce_positions
 from srd_jax.core.tracing import Equation, bind
 from srd_jax.core.values import Coefficient, Map, Mix, Sum, Value, extend, mixed
+
+
+def _of_two(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | Coefficient:
+    """A product of two values that depend on the images: how alike they are, or one of them weighed by the other."""
+    (summed, _), _ = equation.params["dimension_numbers"]
+    coefficients = sum(isinstance(x, Coefficient) for x in operands)
+    if coefficients == 1:
+        return weighed(interpreter, equation, operands)
+    if summed or coefficients == 2:
+        return product_of_maps(interpreter, equation, operands)
+    held = held_of(interpreter, equation, *operands)
+    interpreter.hold(equation, held)
+    factors = [Coefficient(x.array, x.layout) if place == held else x for place, x in enumerate(operands)]
+    return weighed(interpreter, equation, factors)
 
 
 @register_rule(jp.dot_general_p, action="mixing")
@@ -29,9 +44,8 @@ def dot_general(interpreter: Interpreter, equation: Equation, operands: Sequence
     flatten or of a patch, they are channels.
     """
     left, right = operands
-    coefficients = [isinstance(x, Coefficient) for x in operands]
     if isinstance(left, Map | Sum | Coefficient) and isinstance(right, Map | Sum | Coefficient):
-        return (weighed if sum(coefficients) == 1 else product_of_maps)(interpreter, equation, operands)
+        return _of_two(interpreter, equation, operands)
     first = isinstance(left, Map | Sum)
     value, weights = (left, jnp.asarray(right)) if first else (right, jnp.asarray(left))
     contracted, batched = equation.params["dimension_numbers"]

@@ -85,6 +85,10 @@ def _pooled_again(term: Term, windows: dict[int, AxisWindow]) -> Sum | None:
 
 def _first_maximum(x: jax.Array, window: SlidingWindow) -> tuple[jax.Array, jax.Array]:
     """The maximum of every window and the offset of its first occurrence."""
+    whole = window.whole_axis(x.shape)
+    if whole is not None:
+        index = jnp.argmax(x, whole, keepdims=True).astype(np.min_scalar_type(-window.step.taps))
+        return jnp.max(x, whole, keepdims=True), lax.stop_gradient(index)
     padded = window.pad(x, -jnp.inf)
     reads = [window.gather(padded, tap) for tap in range(window.step.taps)]
     highest, index = reads[0], jnp.zeros(reads[0].shape, np.min_scalar_type(-window.step.taps))
@@ -99,6 +103,8 @@ def _first_maximum(x: jax.Array, window: SlidingWindow) -> tuple[jax.Array, jax.
 def reduce_max(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value | list[Map]:
     """Over channels a function of one PFV, over positions a global max pool."""
     value, axes = operands[0], equation.params["axes"]
+    for axis in axes:
+        value = on_own_axis(value, axis)
     if not any(dim.is_position and dim.size > 1 for axis in axes for dim in value.layout[axis]):
         return reduce_channels(interpreter, equation, operands)
     if lay.runs_over_images(value.layout, axes) or any(

@@ -13,7 +13,8 @@ from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
 from srd_jax.core.agreement import agreeing
-from srd_jax.core.interpreter import HELD, Interpreter
+from srd_jax.core.holding import HELD
+from srd_jax.core.interpreter import Interpreter
 from srd_jax.core.layout import CHANNEL, COPY, Layout
 from srd_jax.core.primitives import Limits
 from srd_jax.core.registry import register_rule

@@ -1,6 +1,6 @@
 """Sliding windows over the position axes of an array: what convolutions and pools share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,12 +40,21 @@ class SlidingWindow:
         pad: ``(x, fill)`` to the padded array.
         gather: ``(padded, tap)`` to what every window reads at that tap; the tap may be traced.
         layout: of what ``gather`` returns.
+        windows: by array axis.
     """
 
     step: Window
     pad: Callable[[jax.Array, int | float], jax.Array]
     gather: Callable[[jax.Array, Tap], jax.Array]
     layout: Layout
+    windows: Mapping[int, AxisWindow]
+
+    def whole_axis(self, shape: Sequence[int]) -> int | None:
+        """The one axis that one window covers whole, None where windows are others."""
+        wide = [axis for axis, window in self.windows.items() if not window.is_trivial]
+        if len(wide) != 1 or self.windows[wide[0]] != AxisWindow(shape[wide[0]]):
+            return None
+        return wide[0]
 
 
 def sliding(layout: Layout, windows: Mapping[int, AxisWindow]) -> SlidingWindow:
@@ -87,4 +96,4 @@ def sliding(layout: Layout, windows: Mapping[int, AxisWindow]) -> SlidingWindow:
             strides_[axis] = window.stride
         return box_of(padded, starts, spans, strides_)
 
-    return SlidingWindow(step, pad, gather, gathered)
+    return SlidingWindow(step, pad, gather, gathered, windows)

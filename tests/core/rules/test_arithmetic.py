@@ -288,7 +288,6 @@ def test_names_of_one_map_are_still_that_map():
 
 REFUSED = {
     "a product of two maps": (lambda x, y: x * y, "mul", "it multiplies two PFV maps, and neither is a gate"),
-    "a quotient of two maps": (lambda x, y: x / (y + 2), "div", "it multiplies two PFV maps, and neither is a gate"),
     "a product of single PFVs of two maps": (
         lambda x, y: jnp.mean(x, 1) * jnp.mean(y, 1), "mul", "it multiplies two PFV maps, and neither is a gate",
     ),

@@ -66,7 +66,6 @@ FLATTENED = {
     "axes of the weights in another order": lambda x: jnp.einsum("nhwc,wdch->nd", x, draw(4, 5, 2, 3)),
     "tokens": lambda x: jnp.einsum("nlc,lcd->nd", x.reshape((2, 12, 2)), draw(12, 2, 5)),
     "weighted mean of positions": lambda x: jnp.einsum("nhwc,hw->nc", x, draw(3, 4)),
-    "several weighted means": lambda x: jnp.einsum("nhwc,hwk->nkc", x, draw(3, 4, 2)).reshape((2, 4)),
     "tensor product": lambda x: jnp.tensordot(x, draw(3, 4, 2, 5), 3),
 }
 
@@ -95,14 +94,36 @@ def test_relevance_of_positions_before_a_flattened_dense_layer(form):
     np.testing.assert_allclose(heat.reshape((2, 12)), alone.T + bias[1] / 12, atol=1e-10)
 
 
-def test_a_dense_layer_over_one_axis_of_a_map_that_has_no_other():
-    """A 1-d map, contracted whole."""
+TOKENS = {
+    "all positions": (lambda x: jnp.einsum("nhwc,hwk->nkc", x, draw(3, 4, 2)), (2,)),
+    "columns": (lambda x: jnp.einsum("nhwc,wv->nhvc", x, draw(4, 5)), (3, 5)),
+    "tokens in one axis": (lambda x: jnp.einsum("nlc,lm->nmc", x.reshape((2, 12, 2)), draw(12, 6)), (6,)),
+    "a resize": (lambda x: jax.image.resize(x, (2, 6, 4, 2), "bilinear"), (6, 4)),
+}
+
+
+@pytest.mark.parametrize("form", TOKENS)
+def test_positions_that_are_mixed_and_channels_that_are_not_make_positions(form):
+    step, grid = TOKENS[form]
+
+    def whole(x):
+        return step(x) + 0.1
+
+    def f(_, x):
+        return jnp.tanh(whole(x)).reshape((len(x), -1, 2)).mean(1) @ draw(2, 3)
+
+    flow, _, _ = explained(f, draw(*IMAGES), [whole])
+    assert [layer.grid for layer in flow.layers] == [(3, 4), grid]
+
+
+def test_a_sum_over_channels_and_some_positions_makes_channels():
+    """As a patch does that was made by reshaping: the positions that are left are kept."""
 
     def step(x):
-        return jnp.einsum("nlc,ld->ncd", x, draw(5, 2)).reshape((2, -1)) + 0.1
+        return jnp.einsum("nhwc,hcd->nwd", x, draw(3, 2, 4)) + 0.1
 
-    flow, _, _ = explained(lambda _, x: jnp.tanh(step(x)) @ draw(6, 3), draw(2, 5, 3), [step], head="sharing")
-    assert [layer.grid for layer in flow.layers] == [(5,), ()]
+    flow, _, _ = explained(lambda _, x: jnp.tanh(step(x)).mean(1) @ draw(4, 3), draw(*IMAGES), [step])
+    assert [(layer.grid, layer.channels) for layer in flow.layers] == [((3, 4), 2), ((4,), 4)]
 
 
 def test_layers_of_single_pfvs_are_one_pfv():
@@ -129,20 +150,7 @@ def test_one_image_flattens_as_several_do():
     np.testing.assert_allclose(alone, heat[:1], atol=1e-10)
 
 
-def attention(x):
-    tokens = x.reshape((2, 12, 2))
-    return jax.nn.softmax(jnp.einsum("nic,njc->nij", tokens, tokens), -1) @ tokens
-
-
 REFUSED = {
-    "attention": (attention, "both factors depend on the images, as in attention, which is not supported"),
-    "a Gram matrix": (lambda x: jnp.einsum("nhwc,nhwd->ncd", x, x), "both factors depend on the images"),
-    "bilinear pooling": (lambda x: jnp.einsum("nhwc,nd->nhwcd", x, jnp.mean(x, (1, 2))), "both factors depend"),
-    "token mixing": (
-        lambda x: jnp.einsum("nhwc,wv->nhvc", x, draw(4, 4)),
-        r"contracts some position axes and keeps others \(token mixing\), which is not supported",
-    ),
-    "rows and channels together": (lambda x: jnp.einsum("nhwc,hcd->nwd", x, draw(3, 2, 4)), "token mixing"),
     "images mixed": (lambda x: jnp.einsum("nhwc,nm->mhwc", x, draw(2, 2)), "it contracts the batch, and images must"),
 }  # fmt: skip
 
@@ -160,14 +168,3 @@ def test_what_is_refused(form):
     assert "no sharing rule for primitive 'dot_general' of (float64[" in message
     assert f"It is at {__file__}:" in message
     assert "@srd_jax.register_rule('dot_general')" in message
-
-
-def test_all_tokens_mixed_into_all_tokens_is_one_pfv():
-    """A dense layer from every token to every token leaves channels, no positions; what reads it is the head."""
-
-    def f(_, x):
-        y = jnp.einsum("nlc,lm->nmc", hidden(x).reshape((2, 12, 3)), draw(12, 6))
-        return jnp.mean(jnp.tanh(y), 1) @ draw(3, 3)
-
-    flow, _, _ = explained(f, draw(*IMAGES))
-    assert [layer.channels for layer in flow.layers] == [2, 3]

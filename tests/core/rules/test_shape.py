@@ -241,11 +241,6 @@ def test_a_selected_token_is_one_position():
 
 
 REFUSED = {
-    "space to depth": (lambda x: x.reshape((2, 2, 2, 4, 2)), "reshape", "the reshape splits the position axis 0"),
-    "pixel shuffle": (
-        lambda x: conv(x.reshape((2, 4, 8, 1)), draw(3, 3, 1, 1)), "conv_general_dilated",
-        "axis 2 is not a position axis",
-    ),
     "one image": (lambda x: x[:1], "slice", r"it takes the batch apart \(axis 0\)"),
     # jnp.pad(mode="edge") slices every axis first, the batch too
     "edges repeated": (
@@ -255,8 +250,6 @@ REFUSED = {
     "images reversed": (lambda x: x[::-1], "rev", "it reverses the batch"),
     "images padded": (lambda x: jnp.pad(x, ((1, 0), (0, 0), (0, 0), (0, 0))), "pad", "it takes the batch apart"),
     "images doubled": (lambda x: jnp.concatenate([x, x]), "concatenate", "it takes the batch apart"),
-    "part of a token axis": (lambda x: x.reshape((2, 16, 2))[:, 1:], "slice", "axis 1 is not a position axis"),
-    "rows and columns added": (lambda x: x + x.swapaxes(1, 2), "add", "one axis runs over position axis 0 in"),
     "rows beside columns": (
         lambda x: jnp.concatenate([x, x.swapaxes(1, 2)], -1), "concatenate", "one axis runs over position axis 0",
     ),
