@@ -16,7 +16,8 @@ TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8
 
 
 def test_the_example_rule(monkeypatch):
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    entries = {name: entry for name, entry in registry._entries.items() if name != "dynamic_slice"}
+    monkeypatch.setattr(registry, "_entries", entries)
     (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     kernel, images = jax.random.normal(jax.random.key(0), (3, 3, 3, 4)), jnp.ones((2, 7, 6, 3))
 

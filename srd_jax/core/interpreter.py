@@ -113,7 +113,11 @@ class Interpreter:
     def through_own_pfvs(self, values: Sequence[Value]) -> list[Value]:
         """Values to be added up: one that is copied over positions, as a mean is, ends at the PFVs that it has."""
         layout = lay.unify([value.layout for value in values])
-        return [self.close(value) if copied_axes(value, layout) else value for value in values]
+
+        def stays(value: Value) -> bool:
+            return not copied_axes(value, layout) or (isinstance(value, Sum) and value.shifts)
+
+        return [value if stays(value) else self.close(value) for value in values]
 
     def _tokens(self, value: Sum) -> np.ndarray | None:
         """Which positions of a sum are of no part of the image: what was put beside its positions, and stays there.

@@ -28,6 +28,7 @@ class Map:
         node: index of the node whose PFVs it is a function of.
         ref: identifier of the value in the traced program.
         pool: the open sum that it was, where it only pools: a further pool is one step with it.
+        shifts: whether it is a mean times a statistic, as the shift of a normalisation is.
     """
 
     array: jax.Array
@@ -35,6 +36,7 @@ class Map:
     node: int
     ref: int = -1
     pool: "Sum | None" = None
+    shifts: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ class Sum:
         ref: identifier of the value in the traced program.
         only_in_padding: whether constants were added only where nothing was selected; for a mixing step, bias.
         origin: the mean or the selection that this one is only a multiple of, where it ends if it has to.
+        shifts: whether its bias is that of the sum that it becomes a branch of, as that of a normalisation's shift is.
     """
 
     array: jax.Array
@@ -179,6 +182,7 @@ class Sum:
     ref: int = -1
     only_in_padding: bool = False
     origin: "Sum | None" = None
+    shifts: bool = False
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -406,5 +410,6 @@ def joined(values: Sequence[Value], array: jax.Array, *, biased: bool = False) -
     parts: list[Sum | Term] = []
     for value in values:
         branch = align(open_sum(value), layout)
-        parts += [branch] if branch.biased else branch.parts
+        parts += [branch] if branch.biased and not branch.shifts else branch.parts
+        biased = biased or (branch.biased and branch.shifts)
     return Sum(array, layout, tuple(parts), biased=biased)

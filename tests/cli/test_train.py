@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from tensorflow_datasets.core import registered
 from typer.testing import CliRunner
 
 from srd_jax.cli import app
@@ -61,6 +62,7 @@ def test_a_missing_extra_is_named(small_set, tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.startswith(("srd_jax.data", "srd_jax.training"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "grain", None)
+    monkeypatch.setattr(registered, "_DATASET_REGISTRY", {})  # sets are registered once for every import
     result = srd("train", "--data-dir", small_set[1], "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert "needs grain: pip install 'srd_jax[train]'" in result.stderr

@@ -59,6 +59,7 @@ __all__ = [
     "erfs",
     "mu",
     "relevance",
+    "seeds",
     "trace",
 ]
 
@@ -426,10 +427,10 @@ def mu(run: Trace, source: str, target: str, bias: Bias = "norm") -> Float64[np.
     return run.ratios[bias][source, target]
 
 
-def relevance(
+def seeds(
     run: Trace, label: int, *, contrast: Contrast = None, head: HeadRule = "linear", bias: Bias = "norm"
-) -> dict[str, Float64[np.ndarray, "*grid"]]:
-    """Relevance at every map and at the input: R_i = sum over targets j of mu_ij R_j, from the output backward."""
+) -> dict[str, Float64[np.ndarray, " n"]]:
+    """Relevance where it starts, flat over the positions of every map."""
     result = {name: np.zeros(math.prod(v.shape[:-1])) for name, v in run.values.items()}
     grid = run.values[run.encoder].shape[:-1]
     if head == "linear" and read_by_head(run.network.head, grid).sum() == 1:
@@ -437,6 +438,14 @@ def relevance(
             result[name][flat(position, run.values[name].shape[:-1])] += r
     else:
         result[run.encoder] += encoder_relevance(run, label, contrast=contrast, head=head, bias=bias)
+    return result
+
+
+def relevance(
+    run: Trace, label: int, *, contrast: Contrast = None, head: HeadRule = "linear", bias: Bias = "norm"
+) -> dict[str, Float64[np.ndarray, "*grid"]]:
+    """Relevance at every map and at the input: R_i = sum over targets j of mu_ij R_j, from the output backward."""
+    result = seeds(run, label, contrast=contrast, head=head, bias=bias)
     for node in reversed(run.network.maps):
         for (source, target), ratios in run.ratios[bias].items():
             if target == node.name:

@@ -34,6 +34,9 @@ def add(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -
         return joined([left, _negated(right) if subtracts else right], array)
     value = left if isinstance(left, Map | Sum) else right
     array = bind(equation, *(x.array if isinstance(x, Map | Sum) else x for x in (left, right)))[0]
+    if isinstance(value, Map) and value.shifts:
+        shifted = add_constant(_negated(value) if subtracts and value is right else value, array)
+        return replace(shifted, shifts=True)
     if isinstance(value, Map):
         return replace(value, array=array, ref=-1)
     return add_constant(_negated(value) if subtracts and value is right else value, array)
@@ -71,9 +74,10 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
         return Coefficient(array, lay.unify([left.layout, right.layout]))
     held = held_of(interpreter, equation, left, right)
     interpreter.hold(equation, held)
-    if held == 1:
-        return _scaled(left, equation, lambda x: (x, right.array), right)
-    return _scaled(right, equation, lambda x: (left.array, x), left)
+    value, factor = (left, right) if held == 1 else (right, left)
+    scaled = _scaled(value, equation, lambda x: (x, factor.array) if held == 1 else (factor.array, x), factor)
+    is_mean = isinstance(value, Map) and value.pool is not None and lay.grid(value.layout) == lay.grid(factor.layout)
+    return replace(scaled, shifts=True) if isinstance(scaled, Map) and is_mean else scaled
 
 
 @register_rule(jp.select_n_p, action="elementwise", pattern="probe")
