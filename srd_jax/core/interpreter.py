@@ -170,7 +170,7 @@ class Interpreter:
         starts = {self.root(source.node) for source in sources_of(self.nodes, other)}
         if isinstance(value, Map):
             nodes = {self.root(s.node) for node in nodes for s in self.nodes[node].sources}
-        return starts <= set(upstream(self.nodes, nodes))
+        return bool(nodes) and starts <= set(upstream(self.nodes, nodes))
 
     def name(self, value: Value, name: str) -> Value:
         """Call a value by a name: an open sum closes under it; a map becomes a PFV map of its own, with mu = 1.

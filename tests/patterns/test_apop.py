@@ -284,7 +284,7 @@ def test_probes_that_cannot_run_through(probe, message):
 
 @pytest.mark.parametrize(
     "step",
-    [partial(jnp.sort, axis=-1), lambda x: lax.while_loop(lambda y: jnp.max(y) > 1, lambda y: jnp.abs(y) / 2, x)],,
+    [partial(jnp.sort, axis=-1), lambda x: lax.while_loop(lambda y: jnp.max(y) > 1, lambda y: jnp.abs(y) / 2, x)],
 )
 def test_states_that_cannot_be_held(step):
     with pytest.raises(srd.UnsupportedPrimitiveError, match="cannot be held"):
