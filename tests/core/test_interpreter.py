@@ -116,3 +116,15 @@ def test_a_strided_slice_spaces_the_receptive_fields_that_follow():
 
     _, flow = jax.eval_shape(srd.decompose(f), (KERNEL, SECOND), jnp.zeros((1, 20, 20, 3)))
     assert [layer.receptive_field for layer in flow.layers][-1] == (7, 7)
+
+
+def test_an_image_times_what_is_made_of_it():
+    def f(variables, images):
+        y = jnp.tanh(images)
+        return (y * convolve(y, variables)).mean((1, 2))
+
+    kernel = jax.random.normal(jax.random.key(7), (3, 3, 3, 3))
+    expected = srd.explain(lambda gate, x: (jnp.tanh(x) * gate).mean((1, 2)))(
+        convolve(jnp.tanh(IMAGES), kernel), IMAGES, 1
+    )
+    np.testing.assert_allclose(srd.explain(f)(kernel, IMAGES, 1), expected, atol=1e-5)
