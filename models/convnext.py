@@ -17,15 +17,10 @@ from jaxtyping import Array, Float
 
 from .family import Entry, Family
 from .labels import imagenet_labels
-from .layers import convolution, logits_of
+from .layers import convolution, layer_norm, logits_of
 from .photos import Preprocessing
 
 __all__ = ["FAMILY", "Block", "ConvNeXt"]
-
-
-def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
-    """Layer norm over channels."""
-    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
 
 
 class Block(nn.Module):

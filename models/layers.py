@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from srd_jax.core.depthwise import convolve
 
-__all__ = ["Excitation", "batch_norm", "convolution", "logits_of", "multiple"]
+__all__ = ["Excitation", "batch_norm", "convolution", "layer_norm", "logits_of", "multiple"]
 
 
 def convolution(
@@ -53,6 +53,11 @@ def convolution(
 def batch_norm(dtype: Any, name: str, *, train: bool = False, epsilon: float = 1e-5) -> nn.BatchNorm:
     """Batch norm that uses its running statistics, or in training the batch's and updates them."""
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=epsilon, dtype=dtype, name=name)
+
+
+def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
+    """Layer norm over channels."""
+    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
 
 
 class Excitation(nn.Module):

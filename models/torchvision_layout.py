@@ -2,7 +2,7 @@
 
 The ports' modules are named so that a path joined by dots is torchvision's name but for its last part. Convolutions go
 from (out, in, kh, kw) to (kh, kw, in, out), dense kernels from (out, in) to (in, out). A dense layer that reads a
-flattened map, as VGG's first, is channel-major in torchvision and channel-minor here.
+flattened map, as VGG's first, is channel-major in torchvision and channel-minor here. Tokens stay as they are.
 """
 
 import numpy as np
@@ -19,6 +19,7 @@ _SUFFIXES = {
     ("batch_stats", "mean"): "running_mean",
     ("batch_stats", "var"): "running_var",
 }
+_TOKENS = frozenset({"cls_token", "reg_token", "pos_embed"})  # (1, tokens, channels) everywhere
 # what DataParallel, compiling, sharding, checkpointing and training scripts put between or before the names
 _WRAPPERS = frozenset(
     {"module", "model", "net", "backbone", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -43,8 +44,10 @@ def own_name(name: str, model: str) -> str:
     return name
 
 
-def torchvision_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape in torchvision of a Flax variable of this shape."""
+def torchvision_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape that a Flax variable has in torchvision, by its name there and its shape here."""
+    if name in _TOKENS:
+        return shape
     if len(shape) == 4:
         kh, kw, c_in, c_out = shape
         return (c_out, c_in, kh, kw)
@@ -74,6 +77,8 @@ def accept(name: str, array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) 
 
 def from_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """A parameter in torchvision's layout (out first) to the Flax layout (out last)."""
+    if name in _TOKENS:
+        return array
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
     side = _side(name) if array.ndim == 2 else None
@@ -85,6 +90,8 @@ def from_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.nda
 
 def to_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """A parameter in the Flax layout (out last) to torchvision's (out first): the inverse of `from_torchvision`."""
+    if name in _TOKENS:
+        return array
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
     side = _side(name) if array.ndim == 2 else None

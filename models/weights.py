@@ -72,7 +72,7 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
 
     variables = {}
     for name, (path, leaf) in wanted.items():
-        shape = layout.torchvision_shape(leaf.shape)
+        shape = layout.torchvision_shape(name, leaf.shape)
         if name not in found:
             missing.append(f"missing: {name} {shape}")
             continue

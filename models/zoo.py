@@ -134,7 +134,8 @@ def load(
     if num_classes is None:
         num_classes = (class_count(state, name) if state is not None else None) or len(entry.classes())
     module = build(name, num_classes=num_classes, dtype=dtype)
-    template = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
+    least = max(32, module.min_extent)
+    template = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, least, least, 3))))
     variables = untrained(template, seed) if state is None else from_torchvision(template, state, name)
     return Network(
         name=name,

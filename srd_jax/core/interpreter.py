@@ -175,11 +175,12 @@ class Interpreter:
     def name(self, value: Value, name: str) -> Value:
         """Call a value by a name: an open sum closes under it; a map becomes a PFV map of its own, with mu = 1.
 
-        A selection stays open under its name, so that a mixing step is still composed with a max pool.
+        A max pool stays open under its name, so that a mixing step is still composed with it.
         """
         if isinstance(value, Sum):
             named = replace(value, name=name)
-            return named if value.selection is not None else self.close(named)
+            pooled = value.selection is not None and value.selection.switches is not None
+            return named if pooled else self.close(named)
         index = len(self.nodes)
         source = source_of(self.nodes, value)
         edge = Edge(None, source.node, index, self.nodes[source.node].grid, source.steps)

@@ -23,7 +23,12 @@ KNOWN = json.loads(Path(__file__).with_name("references.json").read_text())
 
 def template(name):
     module = models.build(name)
-    return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3))))
+    return jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, *(sides(name),) * 2, 3))))
+
+
+def sides(name):
+    """Of an image that a network takes: 64 pixels, unless it is for images of one size."""
+    return max(64, models.build(name).min_extent)
 
 
 def drawn(name):
@@ -33,13 +38,13 @@ def drawn(name):
     for path, leaf in variables.items():
         if path[-1] in ("scale", "var", "layer_scale"):
             variables[path] = jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), jnp.float32)
-        elif path[-1] in ("bias", "mean"):
+        elif path[-1] in ("bias", "mean", "cls_token", "reg_token", "pos_embed"):
             variables[path] = jnp.asarray(rng.normal(0, 0.1, leaf.shape), jnp.float32)
     return traverse_util.unflatten_dict(variables)
 
 
-def image():
-    return np.random.default_rng(1).normal(size=(1, 33, 38, 3)).astype(np.float32)
+def image(height=33, width=38):
+    return np.random.default_rng(1).normal(size=(1, height, width, 3)).astype(np.float32)
 
 
 def check_parameters(name):
@@ -50,25 +55,26 @@ def check_parameters(name):
 
 def check_names(whose, name):
     """Others' names and shapes are those of the port, as it reads them."""
-    ours = {
-        layout.torchvision_name(path): layout.torchvision_shape(leaf.shape)
-        for path, leaf in traverse_util.flatten_dict(template(name)).items()
+    named = {
+        layout.torchvision_name(path): leaf.shape for path, leaf in traverse_util.flatten_dict(template(name)).items()
     }
+    ours = {each: layout.torchvision_shape(each, shape) for each, shape in named.items()}
     theirs = {layout.own_name(each, name): tuple(shape) for each, shape in KNOWN[whose][name].items()}
     assert theirs.keys() == ours.keys()
     assert [each for each, shape in ours.items() if layout.accept(each, np.zeros(theirs[each]), shape) is None] == []
 
 
-def check_logits(name):
+def check_logits(name, images=None):
     """The port's logits are those of the network it was ported from, in float64, where rounding hides nothing."""
+    images = image() if images is None else images
     with jax.enable_x64(True):
         variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), drawn(name))
-        logits = jax.jit(models.build(name, dtype=jnp.float64).apply)(variables, image().astype(np.float64))
+        logits = jax.jit(models.build(name, dtype=jnp.float64).apply)(variables, images.astype(np.float64))
     np.testing.assert_allclose(logits[0, :8], KNOWN["logits"][name], rtol=1e-7)
 
 
 def check_layers(name):
     """Every map that the port names is a PFV map, in the order that it says."""
-    module, images = models.build(name), jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    module, images = models.build(name), jax.ShapeDtypeStruct((1, *(sides(name),) * 2, 3), jnp.float32)
     _, flow = jax.eval_shape(srd.decompose(module.apply), template(name), images)
     assert [layer.name for layer in flow.layers if layer.name in module.layers] == list(module.layers)

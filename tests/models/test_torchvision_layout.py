@@ -29,12 +29,18 @@ def test_own_name():
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("conv1.weight", (5, 3, 7, 7)), ("fc.weight", (6, 4)), ("fc.bias", (6,)), ("classifier.0.weight", (5, 98))],
+    [
+        ("conv1.weight", (5, 3, 7, 7)),
+        ("fc.weight", (6, 4)),
+        ("fc.bias", (6,)),
+        ("classifier.0.weight", (5, 98)),
+        ("pos_embed", (1, 5, 4)),
+    ],
 )
 def test_layouts_invert_each_other(name, shape):
     array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     there = layout.from_torchvision(name, array)
-    assert layout.torchvision_shape(there.shape) == shape
+    assert layout.torchvision_shape(name, there.shape) == shape
     np.testing.assert_array_equal(layout.to_torchvision(name, there), array)
 
 

@@ -31,8 +31,8 @@ def leaves_equal(first, second):
 @pytest.mark.parametrize("name", recipe.REFERENCES)
 def test_every_models_parameters_are_torchvisions(name, template):
     leaves = traverse_util.flatten_dict(template(build(name)))
-    found = {layout.torchvision_name(path): layout.torchvision_shape(leaf.shape) for path, leaf in leaves.items()}
-    assert found == recipe.shapes(name)
+    named = {layout.torchvision_name(path): leaf.shape for path, leaf in leaves.items()}
+    assert {name: layout.torchvision_shape(name, shape) for name, shape in named.items()} == recipe.shapes(name)
 
 
 @pytest.mark.parametrize("module", SMALL, ids=["bottleneck", "basic", "vgg_bn"])
