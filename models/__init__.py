@@ -1,14 +1,16 @@
-"""Convolutional networks in Flax Linen with others' weights, and what goes with them: photos and class names."""
+"""Networks in Flax Linen with others' weights, and what goes with them: photos and class names."""
 
 from .convnext import ConvNeXt
 from .densenet import DenseNet
 from .efficientnet import EfficientNet
 from .labels import imagenet_labels, resolve_target
+from .mixer import Mixer
 from .mobilenet import MobileNetV2
 from .photos import SAMPLES, Photo, Preprocessing, crop, preprocess, sample_photo
 from .regnet import RegNet
 from .resnet import ResNet
 from .vgg import VGG
+from .vit import ViT
 from .weights import to_torchvision
 from .zoo import Network, build, can_train, load, names, preprocessing, weights_source
 
@@ -18,12 +20,14 @@ __all__ = [
     "ConvNeXt",
     "DenseNet",
     "EfficientNet",
+    "Mixer",
     "MobileNetV2",
     "Network",
     "Photo",
     "Preprocessing",
     "RegNet",
     "ResNet",
+    "ViT",
     "build",
     "can_train",
     "crop",

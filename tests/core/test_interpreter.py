@@ -128,3 +128,22 @@ def test_an_image_times_what_is_made_of_it():
         convolve(jnp.tanh(IMAGES), kernel), IMAGES, 1
     )
     np.testing.assert_allclose(srd.explain(f)(kernel, IMAGES, 1), expected, atol=1e-5)
+
+
+def test_a_named_selection_is_a_layer_with_the_same_map():
+    def f(variables, images, name=lambda x: x):
+        x = jax.nn.relu(convolve(images, variables[0]))
+        x = name(jnp.concatenate([x[:, 1:], jnp.ones_like(x[:, :1])], 1))
+        return jax.nn.relu(convolve(x, variables[1])).mean((1, 2))
+
+    def named(variables, images):
+        return f(variables, images, lambda x: checkpoint_name(x, "shifted"))
+
+    for bias in ("norm", "none"):
+        flows = [jax.jit(srd.decompose(fn, bias=bias))((KERNEL, SECOND), IMAGES)[1] for fn in (f, named)]
+        maps = [flow.relevance(1)["input"] for flow in flows]
+        np.testing.assert_allclose(*maps, atol=1e-6)
+        assert "shifted" in [layer.name for layer in flows[1].layers]
+        rows = flows[1].erf("shifted").sum((-2, -1)).reshape(len(IMAGES), *flows[1].layers[-2].grid)
+        np.testing.assert_allclose(rows[:, :-1], 1, atol=1e-5)
+        np.testing.assert_allclose(rows[:, -1], 0)

@@ -89,7 +89,7 @@ def test_every_family_names_its_head_and_its_models_once():
     for family in families.FAMILIES:
         name, entry = next(iter(family.entries.items()))
         module = entry.module(num_classes=7, dtype=jnp.float32)
-        template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+        template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, *(max(32, module.min_extent),) * 2, 3)))
         state = models.to_torchvision(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), template))
         assert state[family.head].shape[0] == 7, name
         assert set(family.flattened) <= set(state)
