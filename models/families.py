@@ -1,13 +1,13 @@
 """The registry of model families: a new one is its module, with a `Family`, and an entry here."""
 
-from . import convnext, densenet, efficientnet, mixer, mobilenet, regnet, resnet, tiny, vgg, vit
+from . import convnext, densenet, efficientnet, mixer, mobilenet, regnet, resnet, swin, tiny, vgg, vit
 from .family import Entry, Family
 
 __all__ = ["FAMILIES", "entries", "family_of", "renamed"]
 
 FAMILIES: tuple[Family, ...] = (
     efficientnet.FAMILY, tiny.FAMILY, resnet.FAMILY, vgg.FAMILY, mobilenet.FAMILY, densenet.FAMILY, convnext.FAMILY,
-    regnet.FAMILY, vit.FAMILY, mixer.FAMILY,
+    regnet.FAMILY, vit.FAMILY, swin.FAMILY, mixer.FAMILY,
 )  # fmt: skip
 
 

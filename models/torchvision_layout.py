@@ -2,7 +2,8 @@
 
 The ports' modules are named so that a path joined by dots is torchvision's name but for its last part. Convolutions go
 from (out, in, kh, kw) to (kh, kw, in, out), dense kernels from (out, in) to (in, out). A dense layer that reads a
-flattened map, as VGG's first, is channel-major in torchvision and channel-minor here. Tokens stay as they are.
+flattened map, as VGG's first, is channel-major in torchvision and channel-minor here. Tokens and tables of
+biases stay as they are.
 """
 
 import numpy as np
@@ -19,7 +20,7 @@ _SUFFIXES = {
     ("batch_stats", "mean"): "running_mean",
     ("batch_stats", "var"): "running_var",
 }
-_TOKENS = frozenset({"cls_token", "reg_token", "pos_embed"})  # (1, tokens, channels) everywhere
+_AS_THEY_ARE = frozenset({"cls_token", "reg_token", "pos_embed", "relative_position_bias_table"})
 # what DataParallel, compiling, sharding, checkpointing and training scripts put between or before the names
 _WRAPPERS = frozenset(
     {"module", "model", "net", "backbone", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -46,7 +47,7 @@ def own_name(name: str, model: str) -> str:
 
 def torchvision_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape that a Flax variable has in torchvision, by its name there and its shape here."""
-    if name in _TOKENS:
+    if name.rpartition(".")[2] in _AS_THEY_ARE:
         return shape
     if len(shape) == 4:
         kh, kw, c_in, c_out = shape
@@ -77,7 +78,7 @@ def accept(name: str, array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]) 
 
 def from_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """A parameter in torchvision's layout (out first) to the Flax layout (out last)."""
-    if name in _TOKENS:
+    if name.rpartition(".")[2] in _AS_THEY_ARE:
         return array
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
@@ -90,7 +91,7 @@ def from_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.nda
 
 def to_torchvision(name: str, array: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """A parameter in the Flax layout (out last) to torchvision's (out first): the inverse of `from_torchvision`."""
-    if name in _TOKENS:
+    if name.rpartition(".")[2] in _AS_THEY_ARE:
         return array
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)

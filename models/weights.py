@@ -25,7 +25,8 @@ __all__ = ["Variables", "class_count", "from_torchvision", "to_torchvision", "un
 
 Variables = Mapping[str, Any]  # Flax's {"params": ..., "batch_stats": ...}
 
-_COUNTERS = ("num_batches_tracked", "n_averaged")  # of batch norm and of averaged models
+# of batch norm and of averaged models, and what follows from a transformer's windows
+_IGNORED = ("num_batches_tracked", "n_averaged", "relative_position_index", "attn_mask")
 _SHOWN = 40
 
 
@@ -45,7 +46,7 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
     Args:
         template: the variables wanted, as arrays or `jax.ShapeDtypeStruct`s.
         state: parameter name, also within wrappers such as ``module.``, to NumPy, JAX or PyTorch array;
-            `num_batches_tracked` and `n_averaged` are ignored.
+            counters, as `num_batches_tracked`, and tables that follow from the windows are ignored.
         model: the model's name, for the error.
 
     Returns:
@@ -61,7 +62,7 @@ def from_torchvision(template: Variables, state: Mapping[str, Any], model: str) 
     found: dict[str, str] = {}  # torchvision's name to the name in `state`
     for given in state:
         name = layout.own_name(given, model)
-        if name.rpartition(".")[2] in _COUNTERS:
+        if name.rpartition(".")[2] in _IGNORED:
             continue
         if name not in wanted:
             problems.append(f"unexpected: {shortened(given)}")

@@ -6,16 +6,20 @@ what array axis they lie on where the values meet, as in any elementwise step.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from srd_jax.core import layout as lay
-from srd_jax.core.geometry import Copy, Regrid
+from srd_jax.core.geometry import Copy, Regrid, Slice
 from srd_jax.core.layout import BATCH, CHANNEL, Dim, Layout, LayoutError
-from srd_jax.core.values import Coefficient, Map, Sum, Term, Value, restructure, select
+from srd_jax.core.values import Coefficient, Map, Sum, Term, Value, extend, joined, restructure, select
 
-__all__ = ["agreeing", "on_own_axis", "same_places"]
+__all__ = ["agreeing", "beside_channels", "on_own_axis", "same_places"]
 
 
 def on_own_axis(value: Value, axis: int) -> Value:
@@ -63,6 +67,55 @@ def agreeing(values: Sequence[Any]) -> list[Any]:
     order = _order([value.layout for value in own])
     changed = iter([_numbered(value, order) for value in own])
     return [next(changed) if isinstance(value, Map | Sum | Coefficient) else value for value in values]
+
+
+def beside_channels(value: Value) -> Value:
+    """A value whose positions that share an axis with all its channels are channels of larger PFVs.
+
+    So it is where squares of positions were made channels by a reshape: the larger PFV is a sum of one contribution
+    from each position of its square, as if slices had been concatenated. A flattened map, which has no positions
+    elsewhere, stays as it is.
+    """
+    channels = [axis for axis, dims in enumerate(value.layout) if CHANNEL in lay.kinds(dims)]
+    if len(channels) != 1:
+        return value
+    kinds = {dim.kind for dim in value.layout[channels[0]] if dim.is_position and dim.size > 1}
+    elsewhere = any(dim.kind not in kinds and dim.size > 1 for dim in lay.position_dims(value.layout))
+    return _as_channels(value, channels[0], kinds) if kinds and elsewhere else value
+
+
+def _as_channels(value: Value, axis: int, kinds: set[Any]) -> Sum:
+    """One selection for each position along an axis, its channels in their place among all of the axis."""
+    before, dims = lay.dims(value.layout), value.layout[axis]
+    own = [dim for dim in dims if dim.kind in kinds]
+    first = sum(map(len, value.layout[:axis]))
+    places = {dim.kind: first + i for i, dim in enumerate(dims) if dim.kind in kinds}
+    layout = (*value.layout[:axis], (Dim(CHANNEL, prod(dim.size for dim in dims)),), *value.layout[axis + 1 :])
+    order = [dim.kind for dim in lay.position_dims(value.layout)]
+    one = tuple(tuple(Dim(dim.kind, 1) if dim.kind in kinds else dim for dim in each) for each in value.layout)
+    later = Regrid(lay.grid(layout), len(order))
+    parts: list[Value] = []
+    for offsets in np.ndindex(*(dim.size for dim in own)):
+        at = {dim.kind: offset for dim, offset in zip(own, offsets, strict=True)}
+        box = tuple(
+            (at.get(kind, 0), at.get(kind, n - 1) + 1, 1) for kind, n in zip(order, lay.grid(value.layout), strict=True)
+        )
+        cuts = {places[kind]: (offset, before[places[kind]].size - offset - 1) for kind, offset in at.items()}
+
+        def cut(x: jax.Array, cuts: dict[int, tuple[int, int]] = cuts) -> jax.Array:
+            flat = x.reshape([len(x), *(dim.size for dim in before[1:])])
+            for place, (start, _) in cuts.items():
+                flat = lax.slice_in_dim(flat, start, start + 1, axis=place)
+            return flat.reshape([len(x), *lay.shape_of(one)[1:]])
+
+        def put(x: jax.Array, cuts: dict[int, tuple[int, int]] = cuts) -> jax.Array:
+            flat = x.reshape([len(x), *(dim.size for dim in lay.dims(one)[1:])])
+            flat = jnp.pad(flat, [cuts.get(place, (0, 0)) for place in range(flat.ndim)])
+            return flat.reshape([len(x), *lay.shape_of(layout)[1:]])
+
+        chosen = extend(value, cut, one, step=Slice(box), uniform=False)
+        parts.append(extend(chosen, put, layout, step=later))
+    return replace(joined(parts, value.array), ref=value.ref)
 
 
 def same_places(layout: Layout, other: Layout) -> bool:

@@ -12,6 +12,7 @@ from jax.extend.core import primitives as jp
 
 from srd_jax.core import layout as lay
 from srd_jax.core.activations import Activations
+from srd_jax.core.agreement import beside_channels
 from srd_jax.core.edges import Edge
 from srd_jax.core.geometry import reads
 from srd_jax.core.head import HeadRule
@@ -126,10 +127,10 @@ class Interpreter:
         """
         single, wide = [], []
         for term in value.terms:
-            own = self.nodes[term.source.node].tokens
-            tokens = np.zeros(lay.grid(term.source.layout), bool) if own is None else own
+            node, source = self.nodes[term.source.node], source_of(self.nodes, term.source, term.steps)
+            tokens = np.zeros(node.grid, bool) if node.tokens is None else node.tokens
             if term.taps == 1:
-                place = reads(term.steps, tokens.shape)[0]
+                place = reads(source.steps, node.grid)[0]
                 single.append((place == 0) | tokens.ravel()[place - 1])
             elif tokens.shape == lay.grid(value.layout) and term.mix is not None and term.mix.all_to_all is not None:
                 wide.append(tokens)
@@ -332,10 +333,12 @@ def _run(
     env.update(zip(program.arguments, [*variables, images], strict=True))
     env[program.image] = Map(images, layout, 0, program.image)
 
-    def read(operand: Ref | Constant, *, aside: bool = False) -> Any:
+    def read(operand: Ref | Constant, *, aside: bool = False, together: bool = False) -> Any:
         if isinstance(operand, Constant):
             return operand.value
         value = env[operand]
+        if isinstance(value, Map | Sum) and not (together and program.uses[operand] == 1):
+            env[operand] = value = beside_channels(value)
         if not isinstance(value, Sum) or value.is_free:
             return value
         if interpreter.reads.get(operand, 0) > 1:
@@ -344,8 +347,9 @@ def _run(
 
     for equation in program.equations:
         aside = not any(ref in interpreter.reads for ref in equation.results)
-        operands = [read(operand, aside=aside) for operand in equation.operands]
         facts = facts_of(equation.primitive)
+        together = (facts is not None and facts.rearranges) or equation.primitive is jp.dot_general_p
+        operands = [read(operand, aside=aside, together=together) for operand in equation.operands]
         if facts is None or not facts.keeps_a_mean:
             operands = [interpreter.through_mean(value) for value in operands]
         if any(isinstance(value, Map | Sum) for value in operands):

@@ -38,7 +38,7 @@ def drawn(name):
     for path, leaf in variables.items():
         if path[-1] in ("scale", "var", "layer_scale"):
             variables[path] = jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), jnp.float32)
-        elif path[-1] in ("bias", "mean", "cls_token", "reg_token", "pos_embed"):
+        elif path[-1] in ("bias", "mean", "cls_token", "reg_token", "pos_embed", "relative_position_bias_table"):
             variables[path] = jnp.asarray(rng.normal(0, 0.1, leaf.shape), jnp.float32)
     return traverse_util.unflatten_dict(variables)
 

@@ -308,3 +308,35 @@ def test_what_is_refused(form):
     assert f"no sharing rule for primitive '{primitive}' of (float64[" in message
     assert f"It is at {__file__}:{step.__code__.co_firstlineno}" in message
     assert f"@srd_jax.register_rule('{primitive}')" in message
+
+
+def layer_norm(x):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred * (jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * draw(12))
+
+
+def rms_norm(x):
+    return x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-6) * draw(12)
+
+
+@pytest.mark.parametrize(
+    "step", [layer_norm, rms_norm, jax.nn.gelu, lambda x: x, lambda x: x + jnp.tanh(x @ draw(12, 12))]
+)
+@pytest.mark.parametrize("bias", ["norm", "none"])
+def test_squares_of_positions_are_channels_by_a_reshape_or_by_slices(step, bias):
+    def squares_by_reshape(x):
+        n, h, w, c = x.shape
+        return x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(n, h // 2, w // 2, 4 * c)
+
+    def squares_by_slices(x):
+        return jnp.concatenate([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], -1)
+
+    def f(squares, kernel, images):
+        return jnp.tanh(step(squares(jnp.tanh(images))) @ kernel).mean((1, 2))
+
+    images = draw(2, 6, 8, 3)
+    maps = [
+        jax.jit(srd.explain(lambda v, x, s=s: f(s, v, x), bias=bias))(draw(12, 5), images, 1)
+        for s in (squares_by_reshape, squares_by_slices)
+    ]
+    np.testing.assert_allclose(*maps, atol=1e-5)
