@@ -17,7 +17,9 @@ from srd_jax.core.sharing import Bias, Relevance
 from srd_jax.core.tracing import Program, Ref
 from srd_jax.core.values import Coefficient, Map, Sum, Term, Value
 
-__all__ = ["Interpretation", "Node", "Source"]
+__all__ = [
+    "Interpretation", "Node", "Source", "encoder_of", "source_of", "sources_of", "tokens_of", "upstream",
+]  # fmt: skip
 
 
 class Source(NamedTuple):
@@ -147,6 +149,24 @@ def sources_of(nodes: Sequence[Node], value: Value) -> tuple[Source, ...]:
         return (source_of(nodes, value),)
     terms: Sequence[Term] = value.terms
     return tuple(source_of(nodes, term.source, term.steps) for term in terms)
+
+
+def tokens_of(nodes: Sequence[Node], value: Sum) -> np.ndarray | None:
+    """Which positions of a sum are of no part of the image: what was put beside its positions, and stays there.
+
+    What reads one position each tells; where all read several, a step from all positions to as many others does.
+    """
+    single, wide = [], []
+    for term in value.terms:
+        node, source = nodes[term.source.node], source_of(nodes, term.source, term.steps)
+        tokens = np.zeros(node.grid, bool) if node.tokens is None else node.tokens
+        if term.taps == 1:
+            place = reads(source.steps, node.grid)[0]
+            single.append((place == 0) | tokens.ravel()[place - 1])
+        elif tokens.shape == lay.grid(value.layout) and term.mix is not None and term.mix.all_to_all is not None:
+            wide.append(tokens)
+    found = np.all(single or wide, 0) if single or wide else np.zeros(1, bool)
+    return found if found.any() and not found.all() else None
 
 
 def encoder_of(nodes: Sequence[Node], logits: Value, head: HeadRule) -> tuple[Source, ...]:

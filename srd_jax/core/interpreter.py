@@ -14,10 +14,18 @@ from srd_jax.core import layout as lay
 from srd_jax.core.activations import Activations
 from srd_jax.core.agreement import beside_channels
 from srd_jax.core.edges import Edge
-from srd_jax.core.geometry import reads
 from srd_jax.core.head import HeadRule
 from srd_jax.core.holding import HELD
-from srd_jax.core.interpretation import Interpretation, Node, Source, encoder_of, source_of, sources_of, upstream
+from srd_jax.core.interpretation import (
+    Interpretation,
+    Node,
+    Source,
+    encoder_of,
+    source_of,
+    sources_of,
+    tokens_of,
+    upstream,
+)
 from srd_jax.core.layout import LayoutError
 from srd_jax.core.paths import Paths, paths_of
 from srd_jax.core.registry import facts_of, rule_for
@@ -82,7 +90,7 @@ class Interpreter:
             sources=sources,
             live=_live(self.paths(value)),
             is_mean=value.is_mean,
-            tokens=self._tokens(value),
+            tokens=tokens_of(self.nodes, value),
         )
         into_single = node.is_single and any(not self.nodes[source.node].is_single for source in sources)
         if into_single or (self.relevance == "post" and not lone):
@@ -119,23 +127,6 @@ class Interpreter:
             return not copied_axes(value, layout) or (isinstance(value, Sum) and value.shifts)
 
         return [value if stays(value) else self.close(value) for value in values]
-
-    def _tokens(self, value: Sum) -> np.ndarray | None:
-        """Which positions of a sum are of no part of the image: what was put beside its positions, and stays there.
-
-        What reads one position each tells; where all read several, a step from all positions to as many others does.
-        """
-        single, wide = [], []
-        for term in value.terms:
-            node, source = self.nodes[term.source.node], source_of(self.nodes, term.source, term.steps)
-            tokens = np.zeros(node.grid, bool) if node.tokens is None else node.tokens
-            if term.taps == 1:
-                place = reads(source.steps, node.grid)[0]
-                single.append((place == 0) | tokens.ravel()[place - 1])
-            elif tokens.shape == lay.grid(value.layout) and term.mix is not None and term.mix.all_to_all is not None:
-                wide.append(tokens)
-        found = np.all(single or wide, 0) if single or wide else np.zeros(1, bool)
-        return found if found.any() and not found.all() else None
 
     def paths(self, value: Sum) -> Paths:
         """Which PFV every tap of an open sum comes from."""
