@@ -216,6 +216,22 @@ def stack(interpreter: Interpreter, equation: Equation, operands: Sequence[Any])
     return _joined(interpreter, equation, [lifted(x) for x in operands], axis)
 
 
+@register_rule("unstack", action="selection")
+def unstack(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Value]:
+    """What lies at each place of one axis, without the axis."""
+    value, axis = operands[0], equation.params["axis"]
+    value = _on_own_axes(value, [axis])
+    value = interpreter.close(value) if isinstance(value, Sum) and value.selection is None else value
+    found = []
+    for start in range(value.array.shape[axis]):
+        box = [(0, size, 1) for size in value.array.shape]
+        box[axis] = (start, start + 1, 1)
+        one = sliced(value, box)
+        layout = (*one.layout[:axis], *one.layout[axis + 1 :])
+        found.append(restructure(one, lambda x, _: jnp.squeeze(x, axis), layout))
+    return found
+
+
 @register_rule("tile", action="selection")
 def tile(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> Value:
     """Channels repeated block by block."""

@@ -273,3 +273,17 @@ def test_padding_by_a_value_of_the_image_is_refused():
             srd.decompose(lambda _, x: jnp.sum(lax.pad(x, x[0, 0, 0, 0], [(0, 0, 0)] * 3 + [(1, 0, 0)]), (1, 2))),
             None, jnp.ones((1, 4, 4, 2)),
         )  # fmt: skip
+
+
+def test_an_unpacked_array_is_its_slices():
+    def f(take, kernel, images):
+        first, second, third = take(jnp.moveaxis((images @ kernel).reshape(*images.shape[:3], 3, 4), 3, 0))
+        return (jnp.tanh(first) + jnp.tanh(second) + third).mean((1, 2))
+
+    rng = np.random.default_rng(0)
+    kernel, images = rng.normal(size=(3, 12)).astype(np.float32), rng.normal(size=(2, 4, 5, 3)).astype(np.float32)
+    maps = [
+        srd.explain(lambda v, x, take=take: f(take, v, x))(kernel, images, 1)
+        for take in (list, lambda x: [x[i] for i in range(3)])
+    ]
+    np.testing.assert_allclose(*maps, atol=1e-6)
