@@ -9,6 +9,7 @@ from .mobilenet import MobileNetV2
 from .photos import SAMPLES, Photo, Preprocessing, crop, preprocess, sample_photo
 from .regnet import RegNet
 from .resnet import ResNet
+from .swin import Swin
 from .vgg import VGG
 from .vit import ViT
 from .weights import to_torchvision
@@ -27,6 +28,7 @@ __all__ = [
     "Preprocessing",
     "RegNet",
     "ResNet",
+    "Swin",
     "ViT",
     "build",
     "can_train",

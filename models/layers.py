@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from srd_jax.core.depthwise import convolve
 
-__all__ = ["Excitation", "batch_norm", "convolution", "layer_norm", "logits_of", "multiple"]
+__all__ = ["Excitation", "batch_norm", "convolution", "layer_norm", "logits_of", "multiple", "two_dense"]
 
 
 def convolution(
@@ -55,9 +55,15 @@ def batch_norm(dtype: Any, name: str, *, train: bool = False, epsilon: float = 1
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=epsilon, dtype=dtype, name=name)
 
 
-def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
+def layer_norm(dtype: Any, name: str, *, epsilon: float = 1e-6) -> nn.LayerNorm:
     """Layer norm over channels."""
-    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
+    return nn.LayerNorm(epsilon=epsilon, dtype=dtype, name=name)
+
+
+def two_dense(x: Float[Array, "... C"], hidden: int, dtype: Any, name: str) -> Float[Array, "... C"]:
+    """Two dense layers with a GELU between, ``name.fc1`` and ``name.fc2``; as many channels come out as went in."""
+    new = nn.gelu(nn.Dense(hidden, dtype=dtype, name=f"{name}.fc1")(x), approximate=False)
+    return nn.Dense(x.shape[-1], dtype=dtype, name=f"{name}.fc2")(new)
 
 
 class Excitation(nn.Module):

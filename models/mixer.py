@@ -18,7 +18,7 @@ from srd_jax.errors import ShapeError
 
 from .family import Entry, Family
 from .labels import imagenet_labels
-from .layers import convolution, layer_norm, logits_of
+from .layers import convolution, layer_norm, logits_of, two_dense
 from .photos import Preprocessing
 
 __all__ = ["FAMILY", "Mixer"]
@@ -38,15 +38,11 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "N T C"]) -> Float[Array, "N T C"]:
         """Run the block on (N, T, channels)."""
-        _, tokens, channels = x.shape
-        dense = partial(nn.Dense, dtype=self.dtype)
         new = jnp.swapaxes(layer_norm(self.dtype, "norm1")(x), 1, 2)
-        new = nn.gelu(dense(self.wide_tokens, name="mlp_tokens.fc1")(new), approximate=False)
-        new = jnp.swapaxes(dense(tokens, name="mlp_tokens.fc2")(new), 1, 2)
+        new = jnp.swapaxes(two_dense(new, self.wide_tokens, self.dtype, "mlp_tokens"), 1, 2)
         x = checkpoint_name(x + new, f"{self.name}.mlp_tokens")
-        new = dense(4 * channels, name="mlp_channels.fc1")(layer_norm(self.dtype, "norm2")(x))
-        new = nn.gelu(new, approximate=False)
-        return checkpoint_name(x + dense(channels, name="mlp_channels.fc2")(new), f"{self.name}.mlp_channels")
+        new = two_dense(layer_norm(self.dtype, "norm2")(x), 4 * x.shape[-1], self.dtype, "mlp_channels")
+        return checkpoint_name(x + new, f"{self.name}.mlp_channels")
 
 
 class Mixer(nn.Module):

@@ -19,17 +19,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .family import Entry, Family
 from .labels import imagenet_labels
-from .layers import convolution, logits_of
+from .layers import convolution, layer_norm, logits_of, two_dense
 from .photos import Preprocessing
 
 __all__ = ["FAMILY", "Swin", "WindowAttention"]
 
 _MASKED = -100.0  # as the authors': added to what softmax takes of positions that were no neighbours
-
-
-def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
-    """Layer norm over channels."""
-    return nn.LayerNorm(epsilon=1e-5, dtype=dtype, name=name)
+_EPSILON = 1e-5  # of layer norms
 
 
 class WindowAttention(nn.Module):
@@ -101,9 +97,8 @@ class Block(nn.Module):
     def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H W C"]:
         """Run the block on (N, H, W, channels)."""
         attention = WindowAttention(self.heads, self.window, self.shift, self.dtype, name="attn")
-        x = checkpoint_name(x + attention(layer_norm(self.dtype, "norm1")(x)), f"{self.name}.attn")
-        new = nn.Dense(4 * x.shape[-1], dtype=self.dtype, name="mlp.fc1")(layer_norm(self.dtype, "norm2")(x))
-        new = nn.Dense(x.shape[-1], dtype=self.dtype, name="mlp.fc2")(nn.gelu(new, approximate=False))
+        x = checkpoint_name(x + attention(layer_norm(self.dtype, "norm1", epsilon=_EPSILON)(x)), f"{self.name}.attn")
+        new = two_dense(layer_norm(self.dtype, "norm2", epsilon=_EPSILON)(x), 4 * x.shape[-1], self.dtype, "mlp")
         return checkpoint_name(x + new, f"{self.name}.mlp")
 
 
@@ -144,10 +139,10 @@ class Swin(nn.Module):
     def __call__(self, images: Float[Array | np.ndarray, "N H W 3"]) -> Float[Array, "N classes"]:
         """Run the network: (N, H, W, 3) to (N, num_classes)."""
         x = convolution(self.width, 4, 4, self.dtype, "patch_embed.proj", bias=True, padding="VALID")(images)
-        x = checkpoint_name(layer_norm(self.dtype, "patch_embed.norm")(x), "patch_embed")
+        x = checkpoint_name(layer_norm(self.dtype, "patch_embed.norm", epsilon=_EPSILON)(x), "patch_embed")
         for s, (depth, heads) in enumerate(zip(self.depths, self.heads, strict=True)):
             if s > 0:
-                x = layer_norm(self.dtype, f"layers.{s}.downsample.norm")(four_as_one(x))
+                x = layer_norm(self.dtype, f"layers.{s}.downsample.norm", epsilon=_EPSILON)(four_as_one(x))
                 reduce = nn.Dense(
                     2**s * self.width, use_bias=False, dtype=self.dtype, name=f"layers.{s}.downsample.reduction"
                 )
@@ -155,7 +150,7 @@ class Swin(nn.Module):
             for b in range(depth):
                 shift = self.window // 2 if b % 2 else 0
                 x = Block(heads, self.window, shift, self.dtype, name=f"layers.{s}.blocks.{b}")(x)
-        x = layer_norm(self.dtype, "norm")(x).mean((1, 2))
+        x = layer_norm(self.dtype, "norm", epsilon=_EPSILON)(x).mean((1, 2))
         return logits_of(x, self.num_classes, self.dtype, "head.fc")
 
 

@@ -22,7 +22,7 @@ from srd_jax.errors import ShapeError
 
 from .family import Entry, Family
 from .labels import imagenet_labels
-from .layers import convolution, layer_norm, logits_of
+from .layers import convolution, layer_norm, logits_of, two_dense
 from .photos import Preprocessing
 
 __all__ = ["FAMILY", "Attention", "Block", "ViT"]
@@ -66,8 +66,7 @@ class Block(nn.Module):
         """Run the block on (N, T, channels)."""
         new = Attention(self.heads, self.dtype, name="attn")(layer_norm(self.dtype, "norm1")(x))
         x = checkpoint_name(x + new, f"{self.name}.attn")
-        new = nn.Dense(4 * x.shape[-1], dtype=self.dtype, name="mlp.fc1")(layer_norm(self.dtype, "norm2")(x))
-        new = nn.Dense(x.shape[-1], dtype=self.dtype, name="mlp.fc2")(nn.gelu(new, approximate=False))
+        new = two_dense(layer_norm(self.dtype, "norm2")(x), 4 * x.shape[-1], self.dtype, "mlp")
         return checkpoint_name(x + new, f"{self.name}.mlp")
 
 

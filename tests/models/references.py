@@ -47,6 +47,15 @@ def image(height=33, width=38):
     return np.random.default_rng(1).normal(size=(1, height, width, 3)).astype(np.float32)
 
 
+def perturbed(module, side):
+    """Variables of a small module that are unlike those of untrained weights."""
+    variables = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, side, side, 3))))
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), untrained(variables, 0)
+    )
+
+
 def check_parameters(name):
     """There are as many as published."""
     leaves = jax.tree.leaves(template(name)["params"])

@@ -8,9 +8,8 @@ import pytest
 import srd_jax as srd
 from srd_jax import models
 from srd_jax.models.mixer import FAMILY, Mixer
-from srd_jax.models.weights import untrained
 
-from .references import check_layers, check_logits, check_names, check_parameters, image
+from .references import check_layers, check_logits, check_names, check_parameters, image, perturbed
 
 
 @pytest.mark.parametrize("name", FAMILY.entries)
@@ -30,12 +29,7 @@ def test_parameters_by_the_names_that_timm_has_for_them():
 
 def test_its_account_closes():
     module = Mixer(8, 16, 2, size=32, num_classes=5)
-    template = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
-    rng = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), untrained(template, 0)
-    )
-    account = jax.jit(srd.decompose(module.apply))(variables, jnp.asarray(image(32, 32)))[1].account(1)
+    account = jax.jit(srd.decompose(module.apply))(perturbed(module, 32), jnp.asarray(image(32, 32)))[1].account(1)
     np.testing.assert_allclose(account.difference, 0, atol=1e-4 * float(np.abs(account.logit).max()))
 
 

@@ -8,9 +8,8 @@ import pytest
 import srd_jax as srd
 from srd_jax import models
 from srd_jax.models.swin import FAMILY, Swin, distances, neighbours
-from srd_jax.models.weights import untrained
 
-from .references import check_layers, check_logits, check_names, check_parameters, drawn, image
+from .references import check_layers, check_logits, check_names, check_parameters, drawn, image, perturbed
 
 
 @pytest.mark.parametrize("name", FAMILY.entries)
@@ -43,12 +42,7 @@ def test_tables_that_follow_from_the_windows_may_be_there():
 @pytest.mark.parametrize("sides", [(32, 32), (40, 24)])
 def test_its_account_closes(sides):
     module = Swin(8, (2, 2), (2, 4), window=2, num_classes=5)
-    template = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
-    rng = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), untrained(template, 0)
-    )
-    logits, flow = jax.jit(srd.decompose(module.apply))(variables, jnp.asarray(image(*sides)))
+    logits, flow = jax.jit(srd.decompose(module.apply))(perturbed(module, 32), jnp.asarray(image(*sides)))
     np.testing.assert_allclose(flow.account(1).difference, 0, atol=1e-4 * float(np.abs(logits).max()))
     fields = flow.erf("layers.0.blocks.1.mlp")
     np.testing.assert_allclose(fields.sum((-2, -1)), 1, rtol=1e-4)

@@ -8,9 +8,8 @@ import pytest
 import srd_jax as srd
 from srd_jax import models
 from srd_jax.models.vit import FAMILY, ViT, resized
-from srd_jax.models.weights import untrained
 
-from .references import check_layers, check_logits, check_names, check_parameters, drawn, image
+from .references import check_layers, check_logits, check_names, check_parameters, drawn, image, perturbed
 
 CHEAP = ("vit_tiny_patch16", "vit_small_patch32")
 
@@ -41,16 +40,10 @@ def test_deits_photos_are_whitened_as_torchvisions():
     assert ours.resize == theirs.resize == 248
 
 
-def random(module, side):
-    template = jax.eval_shape(lambda: module.init(jax.random.key(0), jnp.zeros((1, side, side, 3))))
-    variables, rng = untrained(template, 0), np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), variables)
-
-
 @pytest.mark.parametrize("options", [{}, {"registers": 2}, {"pool": "mean"}, {"pool": "mean", "registers": 2}], ids=str)
 def test_its_account_closes(options):
     module = ViT(8, 24, 2, 3, size=32, num_classes=5, **options)
-    logits, flow = jax.jit(srd.decompose(module.apply))(random(module, 32), jnp.asarray(image(32, 32)))
+    logits, flow = jax.jit(srd.decompose(module.apply))(perturbed(module, 32), jnp.asarray(image(32, 32)))
     account = flow.account(1)
     np.testing.assert_allclose(account.logit, logits[:, 1], rtol=1e-5)
     np.testing.assert_allclose(account.difference, 0, atol=1e-4 * float(np.abs(logits).max()))
@@ -67,7 +60,7 @@ def test_images_of_other_sizes_have_interpolated_positions():
     np.testing.assert_allclose(grid[:, 0], grid[:, 1], rtol=1e-6)
     assert (np.diff(grid[:, 0]) > 0).all()
     module = ViT(8, 24, 1, 3, size=32, num_classes=5)
-    assert module.apply(random(module, 32), jnp.zeros((2, 48, 16, 3))).shape == (2, 5)
+    assert module.apply(perturbed(module, 32), jnp.zeros((2, 48, 16, 3))).shape == (2, 5)
 
 
 def test_sides_that_are_no_multiple_of_the_patch_are_refused():
