@@ -109,10 +109,11 @@ class Interpretation:
         _, positions, passed = _start(self.nodes, self.logits, self.head)
         read = positions[node].copy()
         starts = {source.ref for source in self.encoder if source.node == node}
+        before = {*passed, *self.upstream}
         aside = [
             source
             for index, each in enumerate(self.nodes)
-            if index not in passed and index not in set(self.upstream)
+            if index not in before
             for source in each.sources
             if source.ref in starts
         ]

@@ -39,6 +39,8 @@ __all__ = ["Interpreter", "interpret"]
 _MOVING = Map | Sum | Coefficient
 _MULTIPLY = (jp.mul_p, jp.div_p, jp.dot_general_p)
 """What takes coefficients as they are; for other steps they are constants."""
+_ASIDE = Node("aside", (), 1, -1, named=True)
+"""What coefficients are functions of, while a rule says what their axes mean: of any grid."""
 
 
 @dataclass
@@ -307,8 +309,7 @@ def _of_coefficients(interpreter: Interpreter, equation: Equation, operands: Seq
         layout = tuple(dims for axis, dims in enumerate(moving[0].layout) if axis not in axes)
         return [Coefficient(array, layout) for array in bind(equation, *arrays)]
     # a rule says what the axes mean: that of maps which are all functions of one PFV map
-    start = Node("held", (), 1, -1, named=True)
-    aside = Interpreter(interpreter.bias, recursion=False, nodes=[start], program=interpreter.program)
+    aside = Interpreter(interpreter.bias, recursion=False, nodes=[_ASIDE], program=interpreter.program)
     maps = [Map(x.array, x.layout, 0) if isinstance(x, Coefficient) else x for x in operands]
     results = _apply_rule(aside, equation, maps)
     return [Coefficient(x.array, x.layout) if isinstance(x, Map | Sum) else x for x in results]
@@ -426,7 +427,7 @@ def _check_results(
         if isinstance(result, _MOVING) and lay.shape_of(result.layout) != shape:
             layout = lay.shape_of(result.layout)
             raise ShapeError(f"{rule} returned an array of shape {shape} with a layout of shape {layout}")
-        if isinstance(result, Map) and interpreter.nodes[0].name != "held":
+        if isinstance(result, Map) and interpreter.nodes[0] is not _ASIDE:
             grid, own = lay.grid(result.layout), interpreter.nodes[result.node].grid
             if prod(grid) != prod(own):
                 raise ShapeError(f"{rule} returned a function of PFVs on grid {own} with a layout on grid {grid}")
