@@ -1,7 +1,7 @@
 """``srd ablate``: what each of the method's choices changes, in numbers over many images and in pictures of a few."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -9,12 +9,13 @@ from srd_jax.files import check_folder
 
 from .options import (
     MOST_AT_ONCE,
-    Bias,
+    Baseline,
+    BiasOption,
     Cache,
-    Contrast,
+    ContrastOption,
     Count,
     DataDir,
-    Head,
+    HeadOption,
     ManualDir,
     Methods,
     ModelName,
@@ -43,12 +44,10 @@ def ablate(
     manual_dir: ManualDir = None,
     count: Count = None,
     method: Methods = None,
-    contrast: Annotated[Contrast, typer.Option(help="What the encoder's relevance is compared with.")] = "spatial",
-    bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
-    head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
-    baseline: Annotated[
-        Literal["blur", "mean"], typer.Option(help="What stands for pixels that are not there.")
-    ] = "blur",
+    contrast: ContrastOption = "spatial",
+    bias: BiasOption = "norm",
+    head: HeadOption = "linear",
+    baseline: Baseline = "blur",
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Points of the deletion and insertion curves.")] = 16,
     tolerance: Annotated[
         float | None,

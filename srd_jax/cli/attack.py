@@ -12,12 +12,12 @@ from srd_jax.files import check_folder
 from .extras import needing
 from .options import (
     MOST_AT_ONCE,
-    Bias,
+    BiasOption,
     Cache,
-    Contrast,
+    ContrastOption,
     Count,
     DataDir,
-    Head,
+    HeadOption,
     ManualDir,
     Methods,
     ModelName,
@@ -49,9 +49,9 @@ def attack(
     count: Count = None,
     method: Methods = None,
     settings: Settings = None,
-    contrast: Annotated[Contrast, typer.Option(help="What the encoder's relevance is compared with.")] = "spatial",
-    bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
-    head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
+    contrast: ContrastOption = "spatial",
+    bias: BiasOption = "norm",
+    head: HeadOption = "linear",
     steps: Annotated[int, typer.Option(min=1, max=10**6, help="Of the attack.")] = 1500,
     bound: Annotated[
         int, typer.Option(min=0, max=255, help="Largest change of a pixel's channel in levels of 255; 0 for any.")

@@ -15,11 +15,11 @@ from .findings import checked, tell, tell_unreadable, what_is_left_out
 from .options import (
     DEFAULT_MODEL,
     MOST_AT_ONCE,
-    Bias,
+    BiasOption,
     Cache,
-    Contrast,
+    ContrastOption,
     DataDir,
-    Head,
+    HeadOption,
     ManualDir,
     Method,
     ModelName,
@@ -52,9 +52,9 @@ def batch(
     weights: Weights = None,
     target: TargetOrLabel = None,
     method: Method = "srd",
-    contrast: Annotated[Contrast, typer.Option(help="What the encoder's relevance is compared with.")] = "spatial",
-    bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
-    head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
+    contrast: ContrastOption = "spatial",
+    bias: BiasOption = "norm",
+    head: HeadOption = "linear",
     size: Size = None,
     batch: Annotated[
         int, typer.Option(min=1, max=MOST_AT_ONCE, help="Images at a time, and in each chunk of the store.")

@@ -7,7 +7,7 @@ import typer
 
 from srd_jax.files import check_folder
 
-from .options import DEFAULT_MODEL, MOST_AT_ONCE, Bias, Methods, ModelName, Out, Sizes
+from .options import DEFAULT_MODEL, MOST_AT_ONCE, Bias, BiasOption, Methods, ModelName, Out, Sizes
 from .terminal import progress_bar, show, table
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def bench(
     ] = None,
     size: Sizes = None,
     dtype: Annotated[Dtype, typer.Option(help="In which the model computes.")] = "float32",
-    bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
+    bias: BiasOption = "norm",
     method: Methods = None,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="How often each is timed.")] = 5,
     skip: Annotated[

@@ -10,7 +10,7 @@ from srd_jax.errors import LayerError
 from srd_jax.files import check_folder, replacing
 from srd_jax.messages import did_you_mean
 
-from .options import DEFAULT_MODEL, At, Bias, Cache, ModelName, Out, Size, Weights
+from .options import DEFAULT_MODEL, At, BiasOption, Cache, ModelName, Out, Size, Weights
 from .terminal import extents, line, waiting
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def erf(
     at: At = None,
     model: ModelName = DEFAULT_MODEL,
     weights: Weights = None,
-    bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
+    bias: BiasOption = "norm",
     size: Size = None,
     out: Out = Path("srd-out"),
     cache: Cache = True,

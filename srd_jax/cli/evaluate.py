@@ -15,6 +15,7 @@ from .findings import checked, tell, tell_unreadable, what_is_left_out
 from .options import (
     DEFAULT_MODEL,
     MOST_AT_ONCE,
+    Baseline,
     Cache,
     DataDir,
     ManualDir,
@@ -101,9 +102,7 @@ def evaluate(
             show_default="a 56th of the side",
         ),
     ] = None,
-    baseline: Annotated[
-        Literal["blur", "mean"], typer.Option(help="What stands for pixels that are not there.")
-    ] = "blur",
+    baseline: Baseline = "blur",
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of curves such as deletion.")] = 16,
     runs: Annotated[int, typer.Option(min=2, max=10_000, help="Draws of metrics that draw at random.")] = 100,
     samples: Annotated[int, typer.Option(min=2, max=1000, help="Noisy copies of an image, for stability.")] = 5,

@@ -14,13 +14,17 @@ __all__ = [
     "DEFAULT_MODEL",
     "MOST_AT_ONCE",
     "At",
+    "Baseline",
     "Bias",
+    "BiasOption",
     "Cache",
     "Contrast",
+    "ContrastOption",
     "Count",
     "DataDir",
     "DataSet",
     "Head",
+    "HeadOption",
     "ManualDir",
     "Method",
     "Methods",
@@ -57,6 +61,11 @@ DEFAULTS = {"contrast": "spatial", "bias": "norm", "head": "linear"}
 Bias = Literal["norm", "uniform", "none"]
 Contrast = Literal["spatial", "class", "none"]
 Head = Literal["linear", "gradcam", "sharing"]
+
+BiasOption = Annotated[Bias, typer.Option(help="How biases are shared among contributions.")]
+ContrastOption = Annotated[Contrast, typer.Option(help="What the encoder's relevance is compared with.")]
+HeadOption = Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")]
+Baseline = Annotated[Literal["blur", "mean"], typer.Option(help="What stands for pixels that are not there.")]
 
 Photos = Annotated[
     list[Path] | None, typer.Argument(metavar="IMAGE", help="Photos; without any, a cat that comes along.")

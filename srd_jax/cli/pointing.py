@@ -9,13 +9,13 @@ from srd_jax.files import check_folder
 
 from .options import (
     MOST_AT_ONCE,
-    Bias,
+    BiasOption,
     Cache,
-    Contrast,
+    ContrastOption,
     Count,
     DataDir,
     DataSet,
-    Head,
+    HeadOption,
     ManualDir,
     Methods,
     ModelName,
@@ -40,9 +40,9 @@ def pointing(
     model: ModelName = "tiny_resnet",
     weights: Weights = None,
     method: Methods = None,
-    contrast: Annotated[Contrast, typer.Option(help="What the encoder's relevance is compared with.")] = "spatial",
-    bias: Annotated[Bias, typer.Option(help="How biases are shared among contributions.")] = "norm",
-    head: Annotated[Head, typer.Option(help="How the logit is divided at the encoder's output.")] = "linear",
+    contrast: ContrastOption = "spatial",
+    bias: BiasOption = "norm",
+    head: HeadOption = "linear",
     smooth: Annotated[
         float | None,
         typer.Option(
