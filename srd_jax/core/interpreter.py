@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import Any, NoReturn
 
 import jax
@@ -29,14 +28,14 @@ from srd_jax.core.interpretation import (
 from srd_jax.core.layout import LayoutError
 from srd_jax.core.paths import Paths, paths_of
 from srd_jax.core.registry import facts_of, rule_for
+from srd_jax.core.rule_results import check_results
 from srd_jax.core.sharing import Bias, Relevance, sharing_ratios
 from srd_jax.core.tracing import Constant, Equation, Program, Ref, bind
 from srd_jax.core.values import Coefficient, Map, Sum, Value, copied_axes
-from srd_jax.errors import ShapeError, UnsupportedPrimitiveError
+from srd_jax.errors import UnsupportedPrimitiveError
 
 __all__ = ["Interpreter", "interpret"]
 
-_MOVING = Map | Sum | Coefficient
 _MULTIPLY = (jp.mul_p, jp.div_p, jp.dot_general_p)
 """What takes coefficients as they are; for other steps they are constants."""
 _ASIDE = Node("aside", (), 1, -1, named=True)
@@ -391,43 +390,7 @@ def _apply_rule(interpreter: Interpreter, equation: Equation, operands: Sequence
         interpreter.unsupported(equation, str(error))
     results = list(results) if isinstance(results, list | tuple) else [results]
     name = f"{getattr(rule, '__module__', '')}.{getattr(rule, '__qualname__', repr(rule))}"
-    _check_results(interpreter, name, equation, operands, results)
+    nodes = () if interpreter.nodes[0] is _ASIDE else interpreter.nodes
+    check_results(name, equation, operands, results, nodes)
     label = "" if facts.rearranges else equation.label
     return [replace(r, scope=label or r.scope) if isinstance(r, Sum) else r for r in results]
-
-
-def _check_results(
-    interpreter: Interpreter, name: str, equation: Equation, operands: Sequence[Any], results: Sequence[Any]
-) -> None:
-    """Hold a rule to what its equation makes.
-
-    Raises:
-        ShapeError: another number of results, one of another shape than the equation or its own layout says, or a
-            constant for what depends on the images.
-    """
-    rule = f"the sharing rule {name} of primitive '{equation.primitive.name}'"
-    arrays = [result.array if isinstance(result, _MOVING) else result for result in results]
-    stray = [type(x).__name__ for x in arrays if not isinstance(x, jax.Array | np.ndarray | np.generic | float | int)]
-    if stray:
-        raise ShapeError(f"{rule} returned {', '.join(stray)} in place of a Map, a Sum or an array")
-    if len(results) != len(equation.results):
-        made, due = ([list(jnp.shape(x)) for x in each] for each in (arrays, equation.out_shapes))
-        raise ShapeError(f"{rule} returned {len(results)} results {made} in place of {len(due)} {due}")
-    facts, moving = facts_of(equation.primitive), [isinstance(x, Map | Sum) for x in operands]
-    at_its_place = facts is not None and facts.action == "identity" and len(moving) == len(results)
-    for place, (result, expected) in enumerate(zip(results, equation.out_shapes, strict=True)):
-        if not isinstance(result, _MOVING) and not (at_its_place and not moving[place]):
-            raise ShapeError(
-                f"{rule} returned a plain array of shape {jnp.shape(result)}, which counts as a constant, for what "
-                "depends on the images: return a Map or a Sum"
-            )
-        shape = jnp.shape(result.array if isinstance(result, _MOVING) else result)
-        if shape != expected.shape:
-            raise ShapeError(f"{rule} returned an array of shape {shape} in place of {expected.shape}")
-        if isinstance(result, _MOVING) and lay.shape_of(result.layout) != shape:
-            layout = lay.shape_of(result.layout)
-            raise ShapeError(f"{rule} returned an array of shape {shape} with a layout of shape {layout}")
-        if isinstance(result, Map) and interpreter.nodes[0] is not _ASIDE:
-            grid, own = lay.grid(result.layout), interpreter.nodes[result.node].grid
-            if prod(grid) != prod(own):
-                raise ShapeError(f"{rule} returned a function of PFVs on grid {own} with a layout on grid {grid}")

@@ -68,10 +68,7 @@ def multiply(interpreter: Interpreter, equation: Equation, operands: Sequence[An
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     if _outer(left.layout, right.layout):
-        for place in (0, 1):
-            interpreter.hold(equation, place)
-        array = bind(equation, left.array, right.array)[0]
-        return Coefficient(array, lay.unify([left.layout, right.layout]))
+        return _coefficient(interpreter, equation, left, right)
     held = held_of(interpreter, equation, left, right)
     interpreter.hold(equation, held)
     value, factor = (left, right) if held == 1 else (right, left)
@@ -89,9 +86,8 @@ def choose(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     which, *cases = operands
     moving = [x for x in cases if isinstance(x, Map | Sum)]
     maps = [x for x in moving if isinstance(x, Map)]
-    if isinstance(which, Map | Sum) or (len(maps) == len(moving) and same_node(interpreter, maps) is not None):
-        return positionwise(interpreter, equation, operands)
-    if len(moving) < 2:
+    of_one_map = len(maps) == len(moving) and same_node(interpreter, maps) is not None
+    if isinstance(which, Map | Sum) or of_one_map or len(moving) < 2:
         return positionwise(interpreter, equation, operands)
     array = bind(equation, which, *(x.array if isinstance(x, Map | Sum) else x for x in cases))[0]
     own = iter(interpreter.through_own_pfvs(interpreter.settled(agreeing(moving))))
@@ -136,14 +132,19 @@ def divide(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]
     if not isinstance(left, Map | Sum):
         return positionwise(interpreter, equation, operands)
     if _is_part_of(left, right):
-        for place in (0, 1):
-            interpreter.hold(equation, place)
-        return Coefficient(bind(equation, left.array, right.array)[0], left.layout)
+        return _coefficient(interpreter, equation, left, right)
     left, right = interpreter.settled([interpreter.through_mean(left), interpreter.through_mean(right)])
     if isinstance(left, Map) and isinstance(right, Map) and same_node(interpreter, [left, right]) is not None:
         return positionwise(interpreter, equation, operands)
     interpreter.hold(equation, 1)
     return _scaled(left, equation, lambda x: (x, right.array), right)
+
+
+def _coefficient(interpreter: Interpreter, equation: Equation, left: Value, right: Value) -> Coefficient:
+    """A coefficient made of two values that are both held fixed."""
+    for place in (0, 1):
+        interpreter.hold(equation, place)
+    return Coefficient(bind(equation, left.array, right.array)[0], lay.unify([left.layout, right.layout]))
 
 
 def _array(factor: Any) -> Any:
