@@ -1,6 +1,6 @@
 """Loops of a length that is known while tracing, and branches that the images do not choose, to be inlined."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -45,11 +45,12 @@ def _turns(eqn: jex.JaxprEqn, known: Mapping[int, Any]) -> int | None:
     carried = {place - first - second: value for place, value in known.items() if place >= first + second}
     own = {place: value for place, value in known.items() if place < first}
     count = len(condition.jaxpr.invars) - first
-    needed = {place - first for place in _needs(condition.jaxpr, [0]) if place >= first}
-    if any(place < first and place not in own for place in _needs(condition.jaxpr, [0])):
+    asked = _leading_to(condition.jaxpr, [0])[1]
+    needed = {place - first for place in asked if place >= first}
+    if any(place < first and place not in own for place in asked):
         return None
     while True:
-        before = _needs(body.jaxpr, sorted(needed))
+        before = _leading_to(body.jaxpr, sorted(needed))[1]
         if any(place < second for place in before):
             return None
         more = needed | {place - second for place in before}
@@ -68,15 +69,6 @@ def _turns(eqn: jex.JaxprEqn, known: Mapping[int, Any]) -> int | None:
     return None
 
 
-def _needs(jaxpr: jex.Jaxpr, results: Sequence[int]) -> set[int]:
-    """Places of the arguments that some results depend on."""
-    wanted = {jaxpr.outvars[place] for place in results if isinstance(jaxpr.outvars[place], jex.Var)}
-    for eqn in reversed(jaxpr.eqns):
-        if any(var in wanted for var in eqn.outvars):
-            wanted.update(atom for atom in eqn.invars if isinstance(atom, jex.Var))
-    return {place for place, var in enumerate(jaxpr.invars) if var in wanted}
-
-
 def _values(closed: jex.ClosedJaxpr, results: Sequence[int], known: Mapping[int, Any]) -> list[Any]:
     """Some results from the arguments that they need."""
     jaxpr = closed.jaxpr
@@ -87,20 +79,21 @@ def _values(closed: jex.ClosedJaxpr, results: Sequence[int], known: Mapping[int,
         return atom.val if isinstance(atom, jex.Literal) else env[atom]
 
     with jax.ensure_compile_time_eval():
-        for eqn in _leading_to(jaxpr, results):
+        for eqn in _leading_to(jaxpr, results)[0]:
             made = eqn.primitive.bind(*map(read, eqn.invars), **eqn.primitive.get_bind_params(eqn.params))
             env.update(zip(eqn.outvars, made if eqn.primitive.multiple_results else [made], strict=True))
         return [np.asarray(read(jaxpr.outvars[place])) for place in results]
 
 
-def _leading_to(jaxpr: jex.Jaxpr, results: Sequence[int]) -> Iterator[jex.JaxprEqn]:
+def _leading_to(jaxpr: jex.Jaxpr, results: Sequence[int]) -> tuple[list[jex.JaxprEqn], set[int]]:
+    """The equations that some results depend on, and the places of the arguments."""
     wanted = {jaxpr.outvars[place] for place in results if isinstance(jaxpr.outvars[place], jex.Var)}
     kept = []
     for eqn in reversed(jaxpr.eqns):
         if any(var in wanted for var in eqn.outvars):
             kept.append(eqn)
             wanted.update(atom for atom in eqn.invars if isinstance(atom, jex.Var))
-    return reversed(kept)
+    return kept[::-1], {place for place, var in enumerate(jaxpr.invars) if var in wanted}
 
 
 Run = Callable[..., list[Any]]

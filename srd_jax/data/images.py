@@ -8,9 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
+
 from srd_jax.errors import DataError
 from srd_jax.files import is_address, read_regular
 from srd_jax.models import photos
+from srd_jax.models.photos import Preprocessing
 
 from .annotations import NO_LABEL, Annotation
 from .sources import Source, open_source
@@ -56,6 +60,20 @@ class Images:
     def __len__(self) -> int:
         """How many images there are."""
         return len(self.ids)
+
+    def shown(self, place: int, preprocessing: Preprocessing) -> UInt8[np.ndarray, "size size 3"]:
+        """What a model is shown of an image, in levels.
+
+        Args:
+            place: of the image.
+            preprocessing: how the model wants it.
+
+        Raises:
+            SRDError: it cannot be read.
+        """
+        encoded, _ = self.read(place)
+        with photos.decoded(encoded, self.ids[place]) as image:
+            return preprocessing.crop(image)
 
 
 def open_images(source: str, split: str, out: Path, **folders: Path | None) -> Images:

@@ -19,7 +19,6 @@ from srd_jax.data.annotations import OBJECT, OUTSIDE, Annotation
 from srd_jax.data.chunks import chunks
 from srd_jax.data.images import NO_LABEL, Images
 from srd_jax.errors import DataError
-from srd_jax.models import photos
 
 if TYPE_CHECKING:
     from srd_jax.models import Network
@@ -105,7 +104,7 @@ def mosaics(
         masks[k, corner[0] : corner[0] + shown.size, corner[1] : corner[1] + shown.size] = OBJECT
 
     def read(place: int) -> tuple[bytes, int]:
-        crops = [_crop(images, each, shown) for each in groups[place]]
+        crops = [images.shown(each, shown) for each in groups[place]]
         whole = np.block([[[c] for c in crops[r * cells : (r + 1) * cells]] for r in range(cells)])
         file = io.BytesIO()
         Image.fromarray(whole).save(file, "PPM")
@@ -121,12 +120,6 @@ def mosaics(
 def shown_whole(shown: "Preprocessing", side: int) -> "Preprocessing":
     """The same preprocessing for mosaics, of which nothing is cut off."""
     return replace(shown, size=side, resize=side)
-
-
-def _crop(images: Images, place: int, shown: "Preprocessing") -> np.ndarray:
-    encoded, _ = images.read(place)
-    with photos.decoded(encoded, images.ids[place]) as image:
-        return shown.crop(image)
 
 
 def _groups(classes: dict[int, int], several: int, count: int, rng: np.random.Generator) -> list[Sequence[int]]:

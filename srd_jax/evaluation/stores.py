@@ -20,7 +20,6 @@ from srd_jax.errors import MethodError
 from srd_jax.evaluation.comparing import Comparison
 from srd_jax.evaluation.measuring import FORMS, Cost, Protocol, Task
 from srd_jax.files import slug
-from srd_jax.models import photos
 
 if TYPE_CHECKING:
     from srd_jax.models import Network
@@ -155,7 +154,7 @@ def compared(plan: Plan, show: int) -> Comparison:
             chosen = kept[np.linspace(0, len(kept) - 1, min(show, len(kept))).round().astype(int)] if len(kept) else ()
             targets = found.targets[:]
         maps[name] = np.stack([found.maps[int(place)][0] for place in chosen]) if len(chosen) else np.zeros((0, 1, 1))
-    crops = [_crop(plan, int(place)) for place in chosen]
+    crops = [plan.images.shown(int(place), plan.shown) for place in chosen]
     captions = tuple(plan.net.labels[int(targets[place][0])] for place in chosen)
     images = np.stack(crops) if crops else np.zeros((0, 1, 1, 3), np.uint8)
     return Comparison(plan.protocol, values, {name: _cost(plan, name) for name in plan.methods}, images, captions, maps)
@@ -167,9 +166,3 @@ def _cost(plan: Plan, name: str) -> Cost:
         return Cost(content["forward_passes"], content["temporary_bytes"])
     except (OSError, ValueError, KeyError, TypeError):
         return Cost(None, None)
-
-
-def _crop(plan: Plan, place: int) -> np.ndarray:
-    encoded, _ = plan.images.read(place)
-    with photos.decoded(encoded, plan.images.ids[place]) as image:
-        return plan.shown.crop(image)
