@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -12,7 +13,10 @@ from matplotlib.ticker import PercentFormatter
 
 from srd_jax.drawing.pictures import robust_limit, smoothed
 
-__all__ = ["draw_before_and_after", "draw_by_depth", "draw_contact_sheet", "draw_costs", "draw_growth", "headline"]
+__all__ = [
+    "cut_short", "draw_before_and_after", "draw_by_depth", "draw_contact_sheet", "draw_costs", "draw_growth",
+    "draw_map", "headline",
+]  # fmt: skip
 
 _INK, _GREY = "#1a1a1a", "#606060"
 _BLUE, _RED = "#2166ac", "#b2182b"
@@ -103,10 +107,9 @@ def draw_contact_sheet(
     scale = Normalize(-1, 1)
     for row, (image, caption) in enumerate(zip(images, captions, strict=True)):
         panels[row, 0].imshow(image, interpolation="nearest")
-        panels[row, 0].set_ylabel(caption if len(caption) <= 18 else caption[:17] + "…", fontsize=7)
+        panels[row, 0].set_ylabel(cut_short(caption), fontsize=7)
         for axes, each in zip(panels[row, 1:], maps.values(), strict=True):
-            shown = smoothed(each[row])
-            axes.imshow(shown / robust_limit(shown), cmap="RdBu_r", norm=scale, interpolation="nearest")
+            draw_map(axes, each[row])
             if boxes is not None:
                 highest = np.unravel_index(np.argmax(each[row]), each[row].shape)
                 axes.plot(highest[1], highest[0], "o", ms=5, mfc="none", mec=_INK, mew=1.2)
@@ -161,7 +164,7 @@ def draw_before_and_after(
             axes.set_yticks([])
             for spine in axes.spines.values():
                 spine.set_color("#c0c0c0")
-        short = caption if len(caption) <= 18 else caption[:17] + "…"
+        short = cut_short(caption)
         panels[place, 0].set_ylabel(f"{method}\n{short}", fontsize=7, parse_math=False)
     for axes, heading in zip(panels[0], headings, strict=True):
         axes.set_title(heading, fontsize=8, color=_INK, parse_math=False)
@@ -251,6 +254,17 @@ def draw_growth(
     named = {text: line for axes in figure.axes for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(named.values(), named, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
+
+
+def cut_short(caption: str) -> str:
+    """A caption of 18 letters at most."""
+    return caption if len(caption) <= 18 else caption[:17] + "…"
+
+
+def draw_map(axes: Axes, heat: Float[np.ndarray, "H W"]) -> None:
+    """Draw a map `smoothed`, in its own signed scale from -1 to 1."""
+    shown = smoothed(heat)
+    axes.imshow(shown / robust_limit(shown), cmap="RdBu_r", norm=Normalize(-1, 1), interpolation="nearest")
 
 
 def headline(figure: Figure, title: str, details: Sequence[str]) -> None:

@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from srd_jax.drawing.charts import headline
-from srd_jax.drawing.pictures import robust_limit, smoothed
+from srd_jax.drawing.charts import cut_short, draw_map, headline
 
 __all__ = ["draw_gallery", "draw_standings"]
 
@@ -98,11 +96,9 @@ def draw_gallery(
             axes.set_axis_off()
             if row == 0:
                 axes.imshow(shown, interpolation="bilinear")
-                text = captions[column]
-                axes.set_title(text if len(text) <= 18 else text[:17] + "…", fontsize=7, color=_INK, parse_math=False)
+                axes.set_title(cut_short(captions[column]), fontsize=7, color=_INK, parse_math=False)
             else:
-                drawn = smoothed(shown) / robust_limit(smoothed(shown))
-                axes.imshow(drawn, cmap="RdBu_r", norm=Normalize(-1, 1), interpolation="nearest")
+                draw_map(axes, shown)
         middle = 1 - (head + (row + 0.5) * cell) / height
         figure.text(0.06 / width, middle, name, fontsize=8, color=_INK, va="center", parse_math=False)
     return figure
