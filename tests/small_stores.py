@@ -24,6 +24,18 @@ STATUS = np.array([DONE, DONE, UNREADABLE, DONE, DONE, DONE, DONE, DONE], np.uin
 CONTENTS = [f"pixels {i}".encode() for i in range(8)]
 
 
+class Notes:
+    """Keeps what would be written."""
+
+    dtype = np.float32
+
+    def __init__(self):
+        self.rows = {}
+
+    def write(self, index, rows):
+        self.rows[index] = rows
+
+
 def images(contents):
     """Images of these contents; None stands for one that is not there."""
 

@@ -21,6 +21,7 @@ from srd_jax import models
 from srd_jax.cli import app, inputs
 from srd_jax.data import explaining, open_maps, processes
 from srd_jax.models import photos
+from tests.cli.processes import started
 from tests.compiling import on_devices
 
 SIZE, COUNT = 16, 19
@@ -224,19 +225,7 @@ def test_a_mistake_is_one_line_and_changes_nothing(case, folder, begun, tmp_path
 
 
 def start(folder, out, cache, *more, **environment):
-    arguments = [str(each) for each in ("batch", folder, out, *OPTIONS, *more)]
-    environment |= {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-c", "import sys; from srd_jax.cli import app; app(sys.argv[1:])", *arguments],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return started(cache, "batch", folder, out, *OPTIONS, *more, **environment)
 
 
 def finish(process):

@@ -2,14 +2,10 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +16,7 @@ from srd_jax.cli import app
 from srd_jax.data import open_maps
 from srd_jax.evaluation.measuring import FORMS
 from tests.cli.networks import network
+from tests.cli.processes import started
 from tests.compiling import on_devices
 from tests.small_stores import content
 
@@ -197,26 +194,7 @@ def start(out, cache, *more, **environment):
         "gini",
         *METHODS,
     ]
-    environment |= {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_ENABLE_COMPILATION_CACHE": "1",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from srd_jax.cli import app; app(sys.argv[1:])",
-            *map(str, arguments),
-            *more,
-        ],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return started(cache, *arguments, *more, **environment)
 
 
 def finish(process):

@@ -11,24 +11,13 @@ from srd_jax.data.explaining import TRUE_LABEL, explained, unreadable
 from srd_jax.data.store import DONE, UNREADABLE
 from srd_jax.models.ranks import Rank
 from tests.cli.networks import network
+from tests.small_stores import Notes
 
 RNG = np.random.default_rng(0)
 CHUNKS = [
     Chunk(0, 0, 3, RNG.normal(size=(3, 4, 4, 3)).astype(np.float32), np.array([2, 0, 1]), {1: "lost"}, ("a", "b", "c")),
     Chunk(1, 3, 2, RNG.normal(size=(3, 4, 4, 3)).astype(np.float32), np.array([4, 3, -1]), {}, ("d", "e")),
 ]
-
-
-class Notes:
-    """Keeps what would be written."""
-
-    dtype = np.float32
-
-    def __init__(self):
-        self.rows = {}
-
-    def write(self, index, rows):
-        self.rows[index] = rows
 
 
 def run(method="srd", options=None, net=None):

@@ -14,6 +14,7 @@ from srd_jax.data.store import DONE, UNREADABLE
 from srd_jax.evaluation.measuring import FORMS, Noted, Protocol, Task, forms, measured, measures
 from srd_jax.metrics import Explained
 from tests.cli.networks import network
+from tests.small_stores import Notes
 
 KEYS = jax.random.split(jax.random.key(0), 3)
 MAPS = jax.random.normal(KEYS[0], (3, 8, 8))
@@ -58,18 +59,6 @@ def test_pixels_to_be_ignored_count_for_nothing():
     np.testing.assert_allclose(found[:, 0], metrics.energy_pointing(rest, MASKS == OBJECT), rtol=1e-6)
     below = maps.at[:, 0].set(-100)
     np.testing.assert_array_equal(found[:, 1], metrics.mask_pointing(below, MASKS == OBJECT))
-
-
-class Notes:
-    """Keeps what would be written."""
-
-    dtype = np.float32
-
-    def __init__(self):
-        self.rows = {}
-
-    def write(self, index, rows):
-        self.rows[index] = rows
 
 
 def chunk(problems, notes):
