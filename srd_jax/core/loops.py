@@ -123,7 +123,12 @@ def _shape(atom: Any) -> jax.ShapeDtypeStruct:
 def _scan(eqn: jex.JaxprEqn, operands: Sequence[Any], run: Run) -> list[Any]:
     params = eqn.params
     closed, length = params["jaxpr"], params["length"]
-    consts, carried = params["num_consts"], params["num_carry"]
+    # versions of JAX differ in how they say what is carried; what is stacked has one axis more than in the body
+    same = [
+        sum(len(_shape(own).shape) == len(_shape(inner).shape) for own, inner in zip(outer, body, strict=True))
+        for outer, body in ((eqn.invars, closed.jaxpr.invars), (eqn.outvars, closed.jaxpr.outvars))
+    ]
+    consts, carried = same[0] - same[1], same[1]
     fixed, state, each = operands[:consts], operands[consts : consts + carried], operands[consts + carried :]
     shapes = [_shape(atom) for atom in eqn.invars[consts + carried :]]
     rows: dict[int, list[Any]] = {}
