@@ -143,10 +143,8 @@ class _Pairs:
 
     def _before(self, x: Any) -> Any:
         """``(..., *grid)`` with positions as they are before they are numbered anew."""
-        grids = [self.copy.grid]
-        for step in self.after:
-            grids.append(step.grid)
-        for step, grid in zip(reversed(self.after), reversed(grids[:-1]), strict=True):
+        grids = [self.copy.grid, *(step.grid for step in self.after[:-1])][: len(self.after)]
+        for step, grid in zip(reversed(self.after), reversed(grids), strict=True):
             x = transposed(partial(step.select, tap=0), (*x.shape[: x.ndim - len(step.grid)], *grid), x)
         return x
 

@@ -344,11 +344,11 @@ def downstream(
     equations: Sequence[Equation], start: Sequence[Ref], output: Operand, known: Collection[Ref] = ()
 ) -> tuple[Equation, ...]:
     """The equations that lie between some values and the output, without those that make what is known."""
-    reached = set(start)
+    reached, aside = set(start), set(known)
     between = []
     for equation in equations:
         depends = any(operand in reached for operand in equation.operands if isinstance(operand, int))
-        if depends and not reached.issuperset(equation.results) and not set(known).issuperset(equation.results):
+        if depends and not reached.issuperset(equation.results) and not aside.issuperset(equation.results):
             between.append(equation)
             reached.update(equation.results)
     live, _ = _live(between, output)

@@ -98,16 +98,19 @@ def _on_own_axes(value: Value, axes: Sequence[int]) -> Value:
 @register_rule("split", action="selection", averages=True)
 def split(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Value]:
     """Slices along one axis."""
-    value, axis = operands[0], equation.params["axis"]
+    return _parts(interpreter, operands[0], equation.params["axis"], equation.params["sizes"])
+
+
+def _parts(interpreter: Interpreter, value: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
+    """Slices of these sizes along one axis, one after the other."""
     value = _on_own_axes(value, [axis])
     value = interpreter.close(value) if isinstance(value, Sum) and value.selection is None else value
-    ends = np.cumsum([0, *equation.params["sizes"]]).tolist()
-    boxes: list[list[tuple[int, int, int]]] = []
-    for start, limit in pairwise(ends):
+    parts = []
+    for start, limit in pairwise(np.cumsum([0, *sizes]).tolist()):
         box = [(0, size, 1) for size in value.array.shape]
         box[axis] = (start, limit, 1)
-        boxes.append(box)
-    return [sliced(value, box) for box in boxes]
+        parts.append(sliced(value, box))
+    return parts
 
 
 def sliced(value: Value, box: Sequence[tuple[int, int, int]]) -> Value:
@@ -220,16 +223,11 @@ def stack(interpreter: Interpreter, equation: Equation, operands: Sequence[Any])
 def unstack(interpreter: Interpreter, equation: Equation, operands: Sequence[Any]) -> list[Value]:
     """What lies at each place of one axis, without the axis."""
     value, axis = operands[0], equation.params["axis"]
-    value = _on_own_axes(value, [axis])
-    value = interpreter.close(value) if isinstance(value, Sum) and value.selection is None else value
-    found = []
-    for start in range(value.array.shape[axis]):
-        box = [(0, size, 1) for size in value.array.shape]
-        box[axis] = (start, start + 1, 1)
-        one = sliced(value, box)
-        layout = (*one.layout[:axis], *one.layout[axis + 1 :])
-        found.append(restructure(one, lambda x, _: jnp.squeeze(x, axis), layout))
-    return found
+    parts = _parts(interpreter, value, axis, [1] * value.array.shape[axis])
+    return [
+        restructure(part, lambda x, _: jnp.squeeze(x, axis), (*part.layout[:axis], *part.layout[axis + 1 :]))
+        for part in parts
+    ]
 
 
 @register_rule("tile", action="selection")
